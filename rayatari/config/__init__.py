@@ -1,0 +1,1 @@
+"""Configuration: frozen dataclasses, sparse YAML files and ``key=value`` overrides."""

@@ -1,0 +1,56 @@
+"""Settings of the machinery: the emulator, Ray, and how training is executed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class EmulatorConfig:
+    """How the real game is stepped. These settings go into every card."""
+
+    frame_skip: int = 4
+    """Emulator frames (1/60 s) per step; 4 gives 15 steps a second, 2 gives 30."""
+    sticky: float = 0.0
+    """Probability that the emulator repeats the previous action (Machado et al., 2018)."""
+    max_steps: int = 27_000
+    """Steps after which an episode is truncated (27,000 at frame skip 4 are 30 minutes of play)."""
+    noop_max: int = 30
+    """Largest number of no-op emulator frames at the start of an episode (Mnih et al., 2015)."""
+
+
+@dataclass(frozen=True)
+class RayConfig:
+    """The Ray cluster that a command connects to or starts."""
+
+    address: str = ""
+    """Cluster address; empty takes RAY_ADDRESS when it is set (as in a Ray job), else starts a local node."""
+    num_cpus: int = 0
+    """CPUs of a local node; 0 means all of this machine."""
+    object_store_mb: int = 400
+    """Shared-memory object store of a local node, in MiB."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the training loops of world model and mapper are executed."""
+
+    backend: Literal["ray", "local"] = "ray"
+    """``ray``: Ray Train workers fed by Ray Data. ``local``: the same loop in this process, without Ray."""
+    workers: int = 1
+    """Ray Train workers; the global batch is divided among them."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` takes a GPU when there is one."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Arithmetic of the forward and backward pass; weights and optimizer stay in fp32."""
+    threads: int = 0
+    """Torch threads a worker; 0 divides this machine's cores among the workers."""
+    report_every: int = 50
+    """Steps between two reports: one progress update and one record in metrics.jsonl."""
+    checkpoint_every: int = 200
+    """Steps between two resumable checkpoints."""
+    max_failures: int = 3
+    """Worker failures after which a Ray Train run gives up."""
+    shuffle_frames: int = 6000
+    """Frames held decoded in the shuffle buffer of one worker (33.6 kB each)."""
+    stop_at_step: int = 0
+    """Stop after this step with a resumable checkpoint, as an interrupt would; 0 trains to the end."""
