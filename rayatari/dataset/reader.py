@@ -1,10 +1,13 @@
 """Reading a dataset in this process, without Ray."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from rayatari.dataset.chunk import Chunk, decode_chunk
-from rayatari.dataset.info import SPLITS, DatasetInfo, load_info
+from rayatari.dataset.info import SPLITS, DatasetInfo, ShardInfo, load_info
 from rayatari.dataset.shard import check_shard, read_rows
 from rayatari.dataset.storage import Storage
 from rayatari.games.interface import Frame
@@ -52,7 +55,19 @@ def read_chunks(path: str, split: str = "") -> Iterator[Chunk]:
     truncated or damaged; the message names the file and the remedy.
     """
     storage = Storage(path)
-    return _chunks(storage, load_info(storage), split)
+    rows = _rows(storage, _shards(load_info(storage), split))
+    return (decode_chunk(row) for row in rows)
+
+
+def pass_rows(path: str, split: str, random: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """One pass over the physical rows of a split, still compressed, its files in random order.
+
+    The twin of :func:`rayatari.dataset.ray_source.epoch_rows` for training without Ray. Errors as in
+    :func:`read_chunks`.
+    """
+    storage = Storage(path)
+    shards = _shards(load_info(storage), split)
+    return _rows(storage, [shards[i] for i in random.permutation(len(shards))])
 
 
 def verify_files(path: str, split: str = "") -> DatasetInfo:
@@ -62,18 +77,20 @@ def verify_files(path: str, split: str = "") -> DatasetInfo:
     """
     storage = Storage(path)
     info = load_info(storage)
-    for shard in info.shards:
-        if split in ("", shard.split):
-            check_shard(storage, shard)
+    for shard in _shards(info, split):
+        check_shard(storage, shard)
     return info
 
 
-def _chunks(storage: Storage, info: DatasetInfo, split: str) -> Iterator[Chunk]:
+def _shards(info: DatasetInfo, split: str) -> list[ShardInfo]:
     assert split in ("", *SPLITS), split
-    for shard in info.shards:
-        if split in ("", shard.split):
-            for row in read_rows(storage, shard):
-                yield decode_chunk(row, storage.describe(shard.name))
+    return [shard for shard in info.shards if split in ("", shard.split)]
+
+
+def _rows(storage: Storage, shards: Sequence[ShardInfo]) -> Iterator[dict[str, Any]]:
+    for shard in shards:
+        for row in read_rows(storage, shard):
+            yield {**row, "path": storage.describe(shard.name)}
 
 
 def _transitions(chunks: Iterator[Chunk]) -> Iterator[Transition]:
