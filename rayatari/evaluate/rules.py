@@ -1,0 +1,151 @@
+"""Block 3: does play obey the rules of Breakout? Real play, measured alike, gives the ceiling.
+
+A rule looks at one :class:`Play` and counts how often it could have been broken and how often it held.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rayatari.evaluate.closed_loop import Play
+from rayatari.evaluate.stats import Estimate, share
+from rayatari.games.readers import BreakoutReading
+
+BRICK_POINTS = np.array([7, 7, 4, 4, 1, 1])
+"""Points for a brick of each row of the wall, from top to bottom."""
+_SLACK = 1
+"""Steps by which score and lives may be drawn before or after what causes them."""
+_STILL_PIXELS = 1.0
+_PADDLE_ENDS = (8.0, 144.0)
+_DIRECTIONS = {"LEFT": -1, "RIGHT": 1, "NOOP": 0, "FIRE": 0}
+
+Counts = tuple[int, int]
+"""How often a rule held, and how often it could have been broken."""
+
+
+def rule_scores(plays: Sequence[Play], action_names: Sequence[str]) -> dict[str, Estimate]:
+    """Each rule's share over all ``plays`` of Breakout; n counts the occasions to break it."""
+    found = {name: [rule(play, action_names) for play in plays] for name, rule in BREAKOUT_RULES.items()}
+    return {
+        name: share([held for held, _ in counts], [occasions for _, occasions in counts])
+        for name, counts in found.items()
+    }
+
+
+def ball_visible(play: Play, action_names: Sequence[str]) -> Counts:
+    """There is a ball, of all frames."""
+    return sum(r.ball is not None for r in play.readings[1:]), len(play.actions)
+
+
+def ball_whole(play: Play, action_names: Sequence[str]) -> Counts:
+    """There is exactly one ball-like blob, and it is a legal ball, of all frames."""
+    return sum(r.ball is not None and r.ball_count == 1 for r in play.readings[1:]), len(play.actions)
+
+
+def points_match_bricks(play: Play, action_names: Sequence[str]) -> Counts:
+    """Bricks vanish with the points that they are worth, of all steps at which either happens."""
+    walls = np.stack([r.bricks for r in _breakout(play)])
+    vanished = (walls[:-1] & ~walls[1:]).sum(axis=2) @ BRICK_POINTS
+    return _matched(vanished.astype(np.float64), _changes([r.score for r in _breakout(play)]))
+
+
+def reward_matches_screen(play: Play, action_names: Sequence[str]) -> Counts:
+    """The reward equals the points that the screen adds, of all steps at which either is not zero."""
+    return _matched(np.array(play.rewards), _changes([r.score for r in _breakout(play)]))
+
+
+def bricks_stay_gone(play: Play, action_names: Sequence[str]) -> Counts:
+    """No brick comes back, unless an empty wall becomes a full one, of all steps."""
+    walls = np.stack([r.bricks for r in _breakout(play)])
+    back = (walls[1:] & ~walls[:-1]).any(axis=(1, 2))
+    refilled = walls[1:].all(axis=(1, 2)) & ~walls[:-1].any(axis=(1, 2))
+    return int((~back | refilled).sum()), len(play.actions)
+
+
+def lives_fall_with_ball(play: Play, action_names: Sequence[str]) -> Counts:
+    """A ball that disappears costs one life, and a life goes only with the ball, of all such steps."""
+    readings = _breakout(play)
+    lost = [float(a.ball is not None and b.ball is None) for a, b in itertools.pairwise(readings)]
+    return _matched(np.array(lost), -_changes([r.lives for r in readings]))
+
+
+def score_and_lives_legal(play: Play, action_names: Sequence[str]) -> Counts:
+    """Score and lives can be read, the score never falls, lives fall by at most one, of all steps."""
+    readings = _breakout(play)
+    legal = [_legal(before, after) for before, after in itertools.pairwise(readings)]
+    return sum(legal), len(legal)
+
+
+def paddle_obeys(play: Play, action_names: Sequence[str]) -> Counts:
+    """The paddle moves as told, of all steps whose action was also that of the step before.
+
+    (The paddle has inertia: in the first step of a new direction even the real one may lag.)
+    An end of the field excuses standing still; a missing paddle disobeys.
+    """
+    held = occasions = 0
+    for step in range(1, len(play.actions)):
+        wanted = _DIRECTIONS[action_names[play.actions[step]]]
+        if wanted == _DIRECTIONS[action_names[play.actions[step - 1]]]:
+            occasions += 1
+            held += _moved_as(wanted, play.readings[step].paddle, play.readings[step + 1].paddle)
+    return held, occasions
+
+
+BREAKOUT_RULES: dict[str, Callable[[Play, Sequence[str]], Counts]] = {
+    "ball_visible": ball_visible,
+    "ball_whole": ball_whole,
+    "paddle_obeys": paddle_obeys,
+    "points_match_bricks": points_match_bricks,
+    "reward_matches_screen": reward_matches_screen,
+    "bricks_stay_gone": bricks_stay_gone,
+    "lives_fall_with_ball": lives_fall_with_ball,
+    "score_and_lives_legal": score_and_lives_legal,
+}
+"""Rules by name, in the order of the report."""
+
+
+def _moved_as(wanted: int, before: float | None, after: float | None) -> bool:
+    if before is None or after is None:
+        return False
+    moved = after - before
+    if wanted == 0:
+        return abs(moved) <= _STILL_PIXELS
+    at_end = after <= _PADDLE_ENDS[0] if wanted < 0 else after >= _PADDLE_ENDS[1]
+    return moved * wanted > 0 or at_end
+
+
+def _breakout(play: Play) -> list[BreakoutReading]:
+    assert all(isinstance(reading, BreakoutReading) for reading in play.readings)
+    return [reading for reading in play.readings if isinstance(reading, BreakoutReading)]
+
+
+def _legal(before: BreakoutReading, after: BreakoutReading) -> bool:
+    if before.score is None or after.score is None or before.lives is None or after.lives is None:
+        return False
+    return after.score >= before.score and after.lives - before.lives in (0, -1)
+
+
+def _changes(numbers: Sequence[int | None]) -> NDArray[np.float64]:
+    """Change of a number on the screen in each step; an unreadable one counts as not changed yet."""
+    known, last = [], next((number for number in numbers if number is not None), 0)
+    for number in numbers:
+        last = last if number is None else number
+        known.append(float(last))
+    return np.diff(known)
+
+
+def _matched(cause: NDArray[np.float64], effect: NDArray[np.float64]) -> Counts:
+    """Pair equal causes and effects at most ``_SLACK`` steps apart; what finds no partner broke the rule."""
+    open_effects = effect.copy()
+    held = occasions = 0
+    for step in np.flatnonzero(cause).tolist():
+        occasions += 1
+        near = range(max(0, step - _SLACK), min(len(effect), step + _SLACK + 1))
+        for other in sorted(near, key=lambda other: abs(other - step)):
+            if open_effects[other] == cause[step]:
+                open_effects[other] = 0
+                held += 1
+                break
+    return held, occasions + int(np.count_nonzero(open_effects))

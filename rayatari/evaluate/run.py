@@ -1,0 +1,129 @@
+"""``rayatari evaluate``: measure the neural game, write ``report.json``, ``report.html`` and the card."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rayatari.agent.players import ErringPlayer, Player, locate_agent, make_player
+from rayatari.checkpoint import CARD, is_finished, new_card, read_card, write_card
+from rayatari.config.record import PlayerConfig
+from rayatari.config.schema import Config
+from rayatari.dataset.plan import policy_name
+from rayatari.errors import UserError
+from rayatari.evaluate import album, pictures, summary
+from rayatari.evaluate.html import percent
+from rayatari.evaluate.measure import Measured, measure
+from rayatari.evaluate.report import Pictures, TrainingCurve, render
+from rayatari.games.catalog import get_game
+from rayatari.games.emulator import Emulator
+from rayatari.games.readers import get_reader
+from rayatari.games.spec import GameSpec
+from rayatari.models.neural_game import NeuralGame
+from rayatari.paths import read_json, stage_dir, write_atomic, write_json
+from rayatari.records import read_jsonl
+
+_CURVES: dict[str, tuple[str, ...]] = {"agent": (), "world": (), "mapper": ()}
+"""Metrics of each stage's metrics.jsonl that the report plots."""
+
+
+def run(config: Config) -> None:
+    """Evaluate the configured neural game; an evaluation that is finished is only pointed at."""
+    folder = stage_dir(config, "evaluation")
+    bundle = Path(config.evaluate.weights) if config.evaluate.weights else stage_dir(config, "mapper")
+    if is_finished(folder):
+        _check_same(folder, bundle)
+        print(f"evaluate: finished, see {folder / 'report.html'}")
+        return
+    began = time.monotonic()
+    spec, reader = get_game(config.game), get_reader(config.game)
+    game = _load(bundle, config, spec)
+    players = {policy_name(entry): _maker(entry, config, spec) for entry in config.evaluate.players}
+    measured = measure(game, Emulator(spec, config.emulator), players, config.evaluate, reader)
+    results = summary.results(measured, config, spec, reader)
+    _write_report(folder, config, bundle, measured, results, began)
+    _print_headline(results, folder)
+
+
+def _check_same(folder: Path, bundle: Path) -> None:
+    remedy = f"remove {folder} to evaluate again"
+    judged = read_card(folder, "evaluation", remedy).inputs.get("neural_game")
+    if judged != str(bundle):
+        raise UserError(f"{folder} holds the evaluation of {judged}: give another name=NAME, or {remedy}")
+
+
+def _load(bundle: Path, config: Config, spec: GameSpec) -> NeuralGame:
+    """The neural game, after checking that it is one of this game and of these settings."""
+    card = read_card(bundle, "neural-game", "run 'rayatari train-mapper' first, or set evaluate.weights=DIR")
+    if card.game != spec.name:
+        raise UserError(f"{bundle} is a neural {card.game}, not {spec.name}: set game={card.game}")
+    game = NeuralGame.load(bundle, device=config.training.device, temperature=config.evaluate.temperature)
+    if game.frame_skip != config.emulator.frame_skip:
+        raise UserError(f"{bundle} has another frame skip: set emulator.frame_skip={game.frame_skip}")
+    return game
+
+
+def _maker(entry: PlayerConfig, config: Config, spec: GameSpec) -> Callable[[], Player]:
+    """A function that makes the player of that description, errors and all."""
+    located = locate_agent(entry.player, stage_dir(config, "agent"))
+    return lambda: ErringPlayer(make_player(located, spec), entry, spec, policy_name(entry))
+
+
+def _write_report(
+    folder: Path, config: Config, bundle: Path, measured: Measured, results: dict[str, Any], began: float
+) -> None:
+    """Write the animations, report.html and report.json, and the card last."""
+    milliseconds = round(1000 * config.emulator.frame_skip / 60)
+    gifs = {
+        "open_loop.gif": album.open_loop_gif(measured, milliseconds),
+        "closed_loop.gif": album.closed_loop_gif(measured, milliseconds),
+    }
+    for name, gif in gifs.items():
+        write_atomic(folder / name, gif)
+    strips = [album.film_strip(rollout, config.evaluate.horizons) for rollout in measured.pictured]
+    shown = Pictures(strips, *(pictures.data_uri("image/gif", gif) for gif in gifs.values()))
+    card = new_card(
+        "evaluation", config, inputs={"neural_game": str(bundle)}, metrics=results["verdict"],
+        seconds=round(time.monotonic() - began, 1),
+    )  # fmt: skip
+    results |= {
+        key: getattr(card, key) for key in ("inputs", "command", "created", "revision", "versions", "config")
+    }
+    results["seconds"] = {**_stage_seconds(config), "evaluation": card.seconds}
+    write_json(folder / "report.json", results)
+    write_atomic(folder / "report.html", render(results, shown, list(_training_curves(config))))
+    write_card(folder, card)
+
+
+def _stage_seconds(config: Config) -> dict[str, float]:
+    """Seconds that each earlier stage of this run took; stages made elsewhere are left out."""
+    cards = {stage: stage_dir(config, stage) / CARD for stage in ("agent", "dataset", "world", "mapper")}
+    return {
+        stage: float(
+            read_json(path, "card", f"remove {path.parent} and run the stage again").get("seconds", 0)
+        )
+        for stage, path in cards.items()
+        if path.is_file()
+    }
+
+
+def _training_curves(config: Config) -> Iterator[TrainingCurve]:
+    for stage, metrics in _CURVES.items():
+        records = list(read_jsonl(stage_dir(config, stage) / "metrics.jsonl"))
+        for metric in metrics:
+            points = [(float(r["step"]), float(r[metric])) for r in records if r.get(metric) is not None]
+            if points:
+                yield TrainingCurve(stage, metric, points)
+
+
+def _print_headline(results: dict[str, Any], folder: Path) -> None:
+    verdict = results["verdict"]
+    error = verdict["changed_pixel_error"]["value"]
+    shown = "unknown, nothing moved" if error is None else percent(error)
+    print(f"one-step error on changed pixels: {shown} (copy last frame: 100 %)")
+    words = "beats" if verdict["beats_copy_last_frame"] else "does not beat"
+    print(
+        f"open loop: {words} copy-last-frame in pixel error at every step up to {verdict['up_to']} "
+        f"(without a gap for {verdict['unbeaten_steps']} steps)"
+    )
+    print(f"report: {folder / 'report.html'}")
