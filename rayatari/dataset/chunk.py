@@ -110,10 +110,7 @@ def encode_chunk(chunk: Chunk) -> dict[str, Any]:
 
 def decode_chunk(row: Mapping[str, Any], source: str = "") -> Chunk:
     """The chunk of a Parquet row; UserError naming ``source`` (or the row's ``path``) when it is damaged."""
-    if _checksum(row) != row["crc32"]:
-        where = source or row.get("path") or "the dataset"
-        place = f"episode {row['episode']} at step {row['start_step']}"
-        raise UserError(f"{where} is damaged (checksum of {place} differs): {DAMAGE_REMEDY}")
+    check_row(row, source)
     steps = int(row["context"]) + int(row["length"])
     size = (steps + 1) * SCREEN_HEIGHT * SCREEN_WIDTH
     pixels = np.frombuffer(_ZSTD.decompress(row["frames"], size), np.uint8)
@@ -130,6 +127,14 @@ def decode_chunk(row: Mapping[str, Any], source: str = "") -> Chunk:
         truncated=np.frombuffer(row["truncated"], np.bool_),
         lives=np.frombuffer(row["lives"], np.uint8),
     )
+
+
+def check_row(row: Mapping[str, Any], source: str = "") -> None:
+    """UserError as :func:`decode_chunk` raises it when any column differs from what was written."""
+    if _checksum(row) != row["crc32"]:
+        where = source or row.get("path") or "the dataset"
+        place = f"episode {row['episode']} at step {row['start_step']}"
+        raise UserError(f"{where} is damaged (checksum of {place} differs): {DAMAGE_REMEDY}")
 
 
 def _checksum(row: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rayatari.dataset.chunk import DAMAGE_REMEDY, ROW_SCHEMA, SCHEMA_VERSION
+from rayatari.dataset.chunk import DAMAGE_REMEDY, ROW_SCHEMA, SCHEMA_VERSION, check_row
 from rayatari.dataset.info import ShardInfo
 from rayatari.dataset.storage import Storage
 from rayatari.errors import UserError
@@ -59,14 +59,16 @@ def shard_bytes(rows: Sequence[dict[str, Any]], summary: Summary) -> bytes:
 
 
 def read_summary(storage: Storage, name: str) -> tuple[Summary, ShardInfo]:
-    """Summary and description of a shard, taken from the file itself."""
+    """Summary and description of a shard, taken from the file itself.
+
+    Its rows are checked first, because ``meta/info.json`` with the checksum of the whole file may not be
+    there yet. UserError when the file is truncated or damaged.
+    """
     content = storage.read(name)
     file = storage.describe(name)
-    metadata = _open(content, file).schema_arrow.metadata
-    values = json.loads(metadata[_SUMMARY_KEY])
-    for key in ("palette", "reward_values"):
-        values[key] = tuple(values[key])
-    summary = Summary(**values)
+    parquet, summary = _open(content, file)
+    for row in _rows(parquet, file):
+        check_row(row, file)
     split = name.removesuffix(".parquet").rpartition("-")[2]
     return summary, ShardInfo(
         name, split, len(content), zlib.crc32(content), summary.transitions, summary.episodes
@@ -93,20 +95,31 @@ def check_shard(storage: Storage, shard: ShardInfo) -> bytes:
 def read_rows(storage: Storage, shard: ShardInfo) -> Iterator[dict[str, Any]]:
     """Yield the rows of a checked shard in order, with at most one row group of them in memory."""
     file = storage.describe(shard.name)
-    parquet = _open(check_shard(storage, shard), file)
-    for group in range(parquet.num_row_groups):
-        yield from parquet.read_row_group(group).to_pylist()
+    parquet, _ = _open(check_shard(storage, shard), file)
+    yield from _rows(parquet, file)
 
 
-def _open(content: bytes, file: str) -> pq.ParquetFile:
-    """The Parquet reader of a file's content; UserError when it is none of ours."""
+def _rows(parquet: pq.ParquetFile, file: str) -> Iterator[dict[str, Any]]:
+    try:
+        for group in range(parquet.num_row_groups):
+            yield from parquet.read_row_group(group).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file, error) from None
+
+
+def _open(content: bytes, file: str) -> tuple[pq.ParquetFile, Summary]:
+    """The Parquet reader of a file's content, and its summary; UserError when it is none of ours."""
     try:
         parquet = pq.ParquetFile(pa.BufferReader(content))
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{file} is damaged ({reason}): {DAMAGE_REMEDY}") from None
-    metadata = parquet.schema_arrow.metadata or {}
-    summary = json.loads(metadata.get(_SUMMARY_KEY, b"{}"))
-    if summary.get("schema_version") != SCHEMA_VERSION:
+        values = json.loads((parquet.schema_arrow.metadata or {}).get(_SUMMARY_KEY, b"{}"))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(file, error) from None
+    if values.get("schema_version") != SCHEMA_VERSION or not parquet.schema_arrow.equals(ROW_SCHEMA):
         raise UserError(f"{file} is no shard of schema version {SCHEMA_VERSION}: {DAMAGE_REMEDY}")
-    return parquet
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return parquet, Summary(**values)
+
+
+def _damaged(file: str, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0]
+    return UserError(f"{file} is damaged ({reason}): {DAMAGE_REMEDY}")

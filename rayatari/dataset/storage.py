@@ -9,8 +9,14 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
+from rayatari.config.schema import Config
 from rayatari.errors import UserError
-from rayatari.paths import write_atomic
+from rayatari.paths import stage_dir, write_atomic
+
+
+def dataset_path(config: Config) -> str:
+    """Folder or URI of the dataset that ``config`` records."""
+    return config.record.path or str(stage_dir(config, "dataset"))
 
 
 class Storage:
