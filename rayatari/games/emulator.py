@@ -121,8 +121,17 @@ class Emulator:
         return merge_brighter(self._before_last, self._last) if self.spec.flicker else self._last.copy()
 
 
+def minimal_action_names(name: str) -> tuple[str, ...]:
+    """ALE's minimal action set of the game ``name``, in its order."""
+    ale = ale_py.ALEInterface()
+    ale.loadROM(rom_path(name))
+    return tuple(action.name for action in ale.getMinimalActionSet())
+
+
 def rom_path(name: str) -> Path:
-    """Path of the ROM that ale_py has under ``name``; UserError where it has none or a damaged one."""
+    """Path of the ROM that ale_py has under ``name``; UserError where it has none or cannot read it."""
+    if name not in ale_py.roms.get_all_rom_ids():
+        raise UserError(f"ale_py has no ROM named '{name}': 'rayatari games' lists the games")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # ale_py announces ALE_ROMS_DIR there
             path = ale_py.roms.get_rom_path(name)
@@ -130,9 +139,8 @@ def rom_path(name: str) -> Path:
         reason = " ".join(str(error).split())
         remedy = "reinstall ale-py, or set ALE_ROMS_DIR right"
         raise UserError(f"the ROM of {name} cannot be read ({reason}): {remedy}") from None
-    if path is None:
-        raise UserError(f"ale_py has no ROM named '{name}': 'rayatari games' lists the games")
-    return Path(path)
+    assert path is not None
+    return path
 
 
 def check_settings(config: EmulatorConfig) -> None:

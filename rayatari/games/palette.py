@@ -67,7 +67,8 @@ def from_rgb(rgb: NDArray[np.uint8], palette: Sequence[int]) -> NDArray[np.uint8
     colours, inverse = np.unique(packed, return_inverse=True)
     colours_N3 = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1)
     distance_NP = np.square(colours_N3[:, None] - RGB[bytes_P].astype(np.int32)).sum(axis=-1)
-    return bytes_P[distance_NP.argmin(axis=1)][inverse.reshape(packed.shape)]
+    nearest_N: NDArray[np.uint8] = bytes_P[distance_NP.argmin(axis=1)]
+    return nearest_N[inverse.reshape(packed.shape)]
 
 
 def merge_brighter(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.uint8]:
