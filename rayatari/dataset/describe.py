@@ -10,7 +10,8 @@ import numpy as np
 from rayatari.config.schema import Config
 from rayatari.dataset.chunk import Chunk
 from rayatari.dataset.contact_sheet import ContactSheet
-from rayatari.dataset.info import SPLITS, DatasetInfo, load_info
+from rayatari.dataset.info import SPLITS, DatasetInfo
+from rayatari.dataset.reader import verify_files
 from rayatari.dataset.storage import Storage
 from rayatari.dataset.verify import verified_chunks
 from rayatari.paths import run_dir, write_atomic, write_json
@@ -27,7 +28,7 @@ def run(config: Config) -> None:
     is no run. UserError that names the file at the first fault.
     """
     storage = Storage(config.record.describe)
-    info = load_info(storage)
+    info = verify_files(config.record.describe)  # before the progress bar: quick, and finds most damage
     statistics, sheet = Statistics(), ContactSheet()
     with progress(info.transitions, "verify", unit="frame") as bar:
         for chunk in verified_chunks(storage, info):

@@ -40,7 +40,7 @@ class DatasetInfo:
     game: str
     """Name of the game."""
     palette: tuple[int, ...]
-    """Palette bytes of the game's spec and of all recorded frames, ascending."""
+    """Palette bytes of all recorded frames, and of the game's spec where that is measured, ascending."""
     action_names: tuple[str, ...]
     """Names of the actions; ``action`` is an index into them."""
     frame_skip: int

@@ -24,6 +24,7 @@ from rayatari.games.catalog import get_game
 from rayatari.games.emulator import Emulator, check_settings
 from rayatari.games.interface import SCREEN_HEIGHT, SCREEN_WIDTH
 from rayatari.games.spec import GameSpec
+from rayatari.games.specs import SPECS
 from rayatari.paths import stage_dir
 from rayatari.ray_session import ray_session
 
@@ -97,10 +98,11 @@ def compile_info(config: Config, spec: GameSpec, plan: Sequence[Unit], storage: 
     policies: Counter[str] = Counter()
     for summary, _ in found:
         policies[summary.policy] += summary.transitions
+    known = spec.palette if spec.name in SPECS else ()  # a derived spec names all the colours there are
     info = DatasetInfo(
         schema_version=SCHEMA_VERSION,
         game=spec.name,
-        palette=tuple(sorted({*spec.palette, *(colour for s, _ in found for colour in s.palette)})),
+        palette=tuple(sorted({*known, *(colour for s, _ in found for colour in s.palette)})),
         action_names=spec.action_names,
         frame_skip=config.emulator.frame_skip,
         sticky=config.emulator.sticky,
