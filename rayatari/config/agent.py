@@ -6,9 +6,102 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """Deep Q-learning (Mnih et al., 2015) with the extensions that can be switched here."""
+    """Deep Q-learning (Mnih et al., 2015) with the extensions that can be switched here.
 
-    steps: int = 1_000_000
-    """Environment steps (of ``emulator.frame_skip`` frames) to train for."""
+    A step is one environment step, ``emulator.frame_skip`` frames of one game.
+    """
+
+    steps: int = 5_000_000
+    """Environment steps to train for, all games together."""
+    learning_starts: int = 20_000
+    """Frames in the replay memory before the first update."""
+    train_every: float = 4.0
+    """Environment steps per update."""
+    batch_size: int = 32
+    """Transitions per update."""
+    lr: float = 1e-4
+    """Learning rate of Adam."""
+    adam_epsilon: float = 1.5e-4
+    """Adam's epsilon (Hessel et al., 2018)."""
+    grad_clip: float = 10.0
+    """Largest global norm of the gradient."""
+    gamma: float = 0.99
+    """Discount per step."""
+    n_step: int = 3
+    """Rewards summed before the bootstrap."""
+    double: bool = True
+    """Double DQN: the online network chooses the action that the target network judges."""
+    dueling: bool = True
+    """Separate heads for value and advantages."""
+    channels: tuple[int, int, int] = (32, 64, 64)
+    """Channels of the three convolutions."""
+    hidden: int = 512
+    """Width of the hidden layer of each head."""
+    target_update: int = 8_000
+    """Environment steps between two copies of the network to its target."""
+    clip_rewards: bool = True
+    """Learn from the sign of the rewards; scores are always reported in points."""
+    life_loss_ends: bool = False
+    """Learn as if losing a life ended the game (the game goes on)."""
+
+    replay_capacity: int = 500_000
+    """Frames in the replay memory, 7 kB each."""
+    replay_alpha: float = 0.5
+    """Exponent of the priorities (Schaul et al., 2016); 0 replays uniformly."""
+    replay_beta: float = 0.4
+    """Importance-weight exponent at the start; it reaches 1 at the end."""
+
     exploration: Literal["epsilon", "boltzmann"] = "epsilon"
     """``epsilon``: epsilon-greedy; ``boltzmann``: actions sampled from softmax(Q / temperature)."""
+    epsilon_start: float = 1.0
+    """Epsilon at the first step."""
+    epsilon_end: float = 0.01
+    """Epsilon after ``epsilon_steps``."""
+    epsilon_steps: int = 250_000
+    """Environment steps in which epsilon falls."""
+    temperature_start: float = 1.0
+    """Temperature at the first step, in units of Q."""
+    temperature_end: float = 0.01
+    """Temperature after ``temperature_steps``."""
+    temperature_steps: int = 250_000
+    """Environment steps in which the temperature falls."""
+
+    envs: int = 8
+    """Games per runner, stepped together."""
+    rollout: int = 4
+    """Steps of each game between two visits to the learner."""
+    runners: int = 0
+    """Remote environment runners (one CPU each); 0 plays in the driver's process."""
+    sync_every: int = 2
+    """Updates between two transfers of the weights to the runners."""
+    learners: int = 0
+    """Remote learners; 0 learns in the driver's process."""
+    gpus_per_learner: float = 0.0
+    """GPUs of each learner."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Arithmetic of the learner's forward and backward pass; weights stay in fp32."""
+    threads: int = 0
+    """Torch threads of the driver; 0 takes all cores."""
+    emulator_threads: int = 0
+    """Emulator threads of each runner; 0 takes all cores."""
+
+    report_every: int = 1_000
+    """Environment steps between two progress updates and records in metrics.jsonl."""
+    score_window: int = 50
+    """Latest training episodes that the reported training score is the mean of."""
+    checkpoint_every: int = 100_000
+    """Environment steps between two resumable checkpoints."""
+    checkpoint_replay: bool = True
+    """Whether checkpoints hold the replay memory (compressed, mostly below 1 kB a frame)."""
+    evaluation_every: int = 250_000
+    """Environment steps between two evaluations; each leaves a policy bundle."""
+    evaluation_episodes: int = 10
+    """Full episodes per evaluation."""
+    evaluation_epsilon: float = 0.01
+    """Share of random actions in evaluations."""
+    final_episodes: int = 30
+    """Full episodes, on other seeds, that the best policy's card reports."""
+    policies: int = 5
+    """Policy bundles of different strength that are kept, the best among them."""
+    gif_steps: int = 1_500
+    """Steps of the best evaluation episode shown as a GIF; 0 makes none."""

@@ -1,0 +1,192 @@
+"""RLlib's DQN with our replay memory, rollouts and checkpoints."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.algorithms.dqn import DQN, DQNConfig
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    LEARNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    TD_ERROR_KEY,
+)
+
+from rayatari.agent.policy import half_precision
+from rayatari.agent.replay import Replay, ReplayBatch, ReplayConfig
+from rayatari.agent.replay_file import load_replay, save_replay
+from rayatari.agent.rllib.learner import DISCOUNTS, WEIGHTS, AtariDQNLearner, learning_timesteps
+from rayatari.agent.schedule import Linear
+
+_STATE = "atari_dqn"
+_REPLAY = "replay"
+_MODULE = f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"
+
+
+class AtariDQNConfig(DQNConfig):
+    """DQNConfig with the settings of our replay memory and of the pace of learning."""
+
+    def __init__(self, algo_class: Any = None) -> None:
+        super().__init__(algo_class=algo_class or AtariDQN)
+        self.replay: ReplayConfig | None = None
+        """The replay memory. Must be set."""
+        self.beta = Linear(0.4, 1.0, 1)
+        """Importance-weight exponent by environment step."""
+        self.train_every = 4.0
+        """Environment steps per update."""
+        self.sync_every = 1
+        """Updates between two transfers of the weights to the runners."""
+        self.checkpoint_replay = True
+        """Whether checkpoints hold the replay memory."""
+
+    def get_default_learner_class(self) -> type[AtariDQNLearner]:
+        """Our learner."""
+        return AtariDQNLearner
+
+
+class AtariDQN(DQN):
+    """DQN whose training step works on single-frame rollouts; everything else is RLlib's."""
+
+    config: AtariDQNConfig
+
+    def setup(self, config: Any) -> None:
+        """Build runners, learners and replay memory."""
+        super().setup(config)
+        self.rng = np.random.default_rng(self.config.seed)
+        self.updates = 0
+        self.seconds = dict.fromkeys(("sample", "replay", "update", "sync"), 0.0)
+        """Wall-clock seconds spent in each part of the training step."""
+        self._credit = 0.0
+
+    def _create_local_replay_buffer_if_necessary(self, config: Any) -> Replay:
+        assert self.config.replay is not None
+        return Replay(self.config.replay)
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps sampled so far, interrupted runs included."""
+        return int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
+
+    def training_step(self) -> None:
+        """Sample one rollout per runner, then make the updates that are due."""
+        before = self.env_steps
+        with self._clock("sample"):
+            rollouts, results = synchronous_parallel_sample(
+                worker_set=self.env_runner_group, concat=False,
+                _uses_new_env_runners=True, _return_metrics=True,
+            )  # fmt: skip
+            self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+        with self._clock("replay"):
+            for runner, rollout in enumerate(rollouts):
+                self.local_replay_buffer.add(rollout, first_lane=runner * rollout.actions.shape[1])
+        if len(self.local_replay_buffer) < self.config.num_steps_sampled_before_learning_starts:
+            return
+        self._credit += (self.env_steps - before) / self.config.train_every
+        while self._credit >= 1:
+            self._credit -= 1
+            self._update()
+
+    def _update(self) -> None:
+        with self._clock("replay"):
+            beta = self.config.beta.at(self.env_steps)
+            batch = self.local_replay_buffer.draw(self.config.total_train_batch_size, beta, self.rng)
+        with self._clock("update"):
+            results = self.learner_group.update(
+                batch=_to_rllib(batch), timesteps=learning_timesteps(self.env_steps)
+            )
+            errors = np.concatenate([_take_errors(result) for result in results])
+            self.metrics.aggregate(results, key=LEARNER_RESULTS)
+        with self._clock("replay"):
+            self.local_replay_buffer.update(batch.leaves, errors)
+        self.updates += 1
+        if self.updates % self.config.sync_every == 0:
+            with self._clock("sync"):
+                self._sync_weights()
+
+    def _sync_weights(self) -> None:
+        """Bring the runners' weights up to date; copied in place where all is in this process."""
+        if self.env_runner_group.num_remote_env_runners() or self.learner_group.is_remote:
+            self.env_runner_group.sync_weights(
+                from_worker_or_learner_group=self.learner_group,
+                policies=[DEFAULT_MODULE_ID],
+                inference_only=True,
+            )
+            return
+        [learned] = self.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
+        self.env_runner.module.network.load_state_dict(learned.get().network.state_dict())
+
+    def policy_weights(self) -> dict[str, torch.Tensor]:
+        """The network's weights of this moment, float16 by name, as a policy bundle keeps them."""
+        state = self.learner_group.get_state(components=_MODULE, inference_only=True)
+        for key in _MODULE.split("/"):
+            state = state[key]
+        weights = state[DEFAULT_MODULE_ID]
+        prefix = "network."
+        return half_precision({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+
+    def _setup_logdir(self) -> None:
+        if self._storage:
+            super()._setup_logdir()
+        else:  # or RLlib leaves an empty folder in ~/ray_results, one for each start
+            self._logdir = tempfile.gettempdir()
+
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """RLlib's state and ours; the replay memory goes to files of its own."""
+        state = super().get_state(*args, **kwargs)
+        rng = self.rng.bit_generator.state
+        return {**state, _STATE: {"updates": self.updates, "credit": self._credit, "rng": rng}}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`get_state` gave."""
+        super().set_state(state)
+        if _STATE in state:
+            self.updates = state[_STATE]["updates"]
+            self._credit = state[_STATE]["credit"]
+            self.rng.bit_generator.state = state[_STATE]["rng"]
+
+    def save_to_path(self, path: Any = None, **kwargs: Any) -> str:
+        """Write a checkpoint to a local folder, the replay memory included if so configured."""
+        saved: str = super().save_to_path(path, **kwargs)
+        if self.config.checkpoint_replay:
+            save_replay(self.local_replay_buffer, Path(saved) / _REPLAY)
+        return saved
+
+    def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        """Restore what :meth:`save_to_path` wrote."""
+        super().restore_from_path(path, *args, **kwargs)
+        if (Path(path) / _REPLAY).is_dir():
+            load_replay(self.local_replay_buffer, Path(path) / _REPLAY)
+
+    @contextmanager
+    def _clock(self, part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[part] += time.perf_counter() - started
+
+
+def _to_rllib(batch: ReplayBatch) -> MultiAgentBatch:
+    columns = {
+        Columns.OBS: batch.views,
+        Columns.NEXT_OBS: batch.next_views,
+        Columns.ACTIONS: batch.actions,
+        Columns.REWARDS: batch.returns,
+        DISCOUNTS: batch.discounts,
+        WEIGHTS: batch.weights,
+    }
+    tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
+    return MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(tensors)}, len(batch.actions))
+
+
+def _take_errors(result: Any) -> Any:
+    """The TD errors of one learner, float32 (B,), taken out of its results."""
+    errors = result[DEFAULT_MODULE_ID].pop(TD_ERROR_KEY).peek()
+    return np.concatenate([np.atleast_1d(np.asarray(error)) for error in errors])

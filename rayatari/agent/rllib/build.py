@@ -1,0 +1,117 @@
+"""From our configuration to a running RLlib algorithm."""
+
+import logging
+import os
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from rayatari.agent.exploration import Exploration
+from rayatari.agent.network import QNetworkConfig
+from rayatari.agent.replay import ReplayConfig
+from rayatari.agent.rllib.algorithm import AtariDQN, AtariDQNConfig
+from rayatari.agent.rllib.env_runner import AtariEnvRunner
+from rayatari.agent.rllib.module import AtariDQNModule
+from rayatari.agent.schedule import Linear
+from rayatari.agent.view_stack import STACK
+from rayatari.config.agent import AgentConfig
+from rayatari.config.schema import Config
+from rayatari.games.agent_view import VIEW_SIZE
+from rayatari.games.spec import GameSpec
+
+
+def build_algorithm(config: Config, spec: GameSpec) -> AtariDQN:
+    """Build runners, learners and replay memory; Ray must be initialised."""
+    logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+    torch.set_num_threads(config.agent.threads or os.cpu_count() or 1)
+    algorithm = rllib_config(config, spec).build_algo()
+    assert isinstance(algorithm, AtariDQN)
+    return algorithm
+
+
+def rllib_config(config: Config, spec: GameSpec) -> AtariDQNConfig:
+    """RLlib's configuration of our agent, to be built here or handed to a Tuner."""
+    agent = config.agent
+    rllib: Any = AtariDQNConfig()
+    rllib.environment(
+        env=spec.name,
+        env_config={
+            "spec": spec,
+            "emulator": config.emulator,
+            "life_loss_ends": agent.life_loss_ends,
+            "threads": agent.emulator_threads,
+        },
+    )
+    rllib.env_runners(
+        env_runner_cls=AtariEnvRunner,
+        num_env_runners=agent.runners,
+        num_envs_per_env_runner=agent.envs,
+        rollout_fragment_length=agent.rollout,
+        batch_mode="truncate_episodes",
+    )
+    rllib.learners(num_learners=agent.learners, num_gpus_per_learner=agent.gpus_per_learner)
+    rllib.rl_module(rl_module_spec=_module_spec(agent, spec))
+    rllib.reporting(
+        min_sample_timesteps_per_iteration=agent.report_every,
+        metrics_num_episodes_for_smoothing=agent.score_window,
+    )
+    rllib.debugging(seed=config.seed, log_level="ERROR")
+    _set_training(rllib, agent)
+    assert isinstance(rllib, AtariDQNConfig)
+    return rllib
+
+
+def _set_training(rllib: Any, agent: AgentConfig) -> None:
+    rllib.training(
+        lr=agent.lr,
+        gamma=agent.gamma,
+        adam_epsilon=agent.adam_epsilon,
+        grad_clip=agent.grad_clip,
+        train_batch_size_per_learner=agent.batch_size // max(agent.learners, 1),
+        target_network_update_freq=agent.target_update,
+        num_steps_sampled_before_learning_starts=agent.learning_starts,
+    )
+    rllib.torch_skip_nan_gradients = True  # or all gradients are swept for infinities twice an update
+    rllib.train_every = agent.train_every
+    rllib.sync_every = agent.sync_every
+    rllib.checkpoint_replay = agent.checkpoint_replay
+    rllib.beta = Linear(agent.replay_beta, 1.0, agent.steps)
+    rllib.replay = ReplayConfig(
+        lanes=agent.envs * max(agent.runners, 1),
+        capacity=agent.replay_capacity,
+        n_step=agent.n_step,
+        gamma=agent.gamma,
+        alpha=agent.replay_alpha,
+        clip_rewards=agent.clip_rewards,
+    )
+
+
+def network_config(agent: AgentConfig, spec: GameSpec) -> QNetworkConfig:
+    """The network that ``agent`` asks for in the game ``spec``."""
+    return QNetworkConfig(len(spec.action_names), agent.channels, agent.hidden, agent.dueling)
+
+
+def exploration(agent: AgentConfig) -> Exploration:
+    """The exploration that ``agent`` asks for."""
+    if agent.exploration == "epsilon":
+        schedule = Linear(agent.epsilon_start, agent.epsilon_end, agent.epsilon_steps)
+    else:
+        schedule = Linear(agent.temperature_start, agent.temperature_end, agent.temperature_steps)
+    return Exploration(agent.exploration, schedule)
+
+
+def _module_spec(agent: AgentConfig, spec: GameSpec) -> RLModuleSpec:
+    return RLModuleSpec(
+        module_class=AtariDQNModule,
+        observation_space=gymnasium.spaces.Box(0, 255, (STACK, VIEW_SIZE, VIEW_SIZE), np.uint8),
+        action_space=gymnasium.spaces.Discrete(len(spec.action_names)),
+        model_config={
+            "network": network_config(agent, spec),
+            "exploration": exploration(agent),
+            "double": agent.double,
+            "bf16": agent.precision == "bf16",
+        },
+    )

@@ -1,0 +1,104 @@
+"""What must hold between the agent's settings, checked before anything is started."""
+
+import os
+from typing import Any
+
+from rayatari.agent.replay import FRAME_BYTES
+from rayatari.agent.view_stack import STACK
+from rayatari.config.agent import AgentConfig
+from rayatari.config.schema import Config
+from rayatari.errors import UserError
+
+_AT_LEAST_ONE = (
+    "steps", "learning_starts", "batch_size", "n_step", "hidden", "target_update", "envs", "rollout",
+    "sync_every", "report_every", "score_window", "checkpoint_every", "evaluation_every",
+    "evaluation_episodes", "final_episodes", "policies",
+)  # fmt: skip
+_NOT_NEGATIVE = (
+    "runners", "learners", "gpus_per_learner", "threads", "emulator_threads", "gif_steps", "adam_epsilon",
+    "replay_alpha", "epsilon_steps", "temperature_start", "temperature_end", "temperature_steps",
+)  # fmt: skip
+_POSITIVE = ("train_every", "lr", "grad_clip")
+_SHARES = ("gamma", "replay_beta", "epsilon_start", "epsilon_end", "evaluation_epsilon")
+_SHARE_OF_MEMORY = 0.8
+
+
+def check_settings(agent: AgentConfig) -> None:
+    """Raise UserError when a setting is out of range or two contradict each other."""
+    for name in _AT_LEAST_ONE:
+        _require(getattr(agent, name) >= 1, f"agent.{name} must be at least 1")
+    for name in _NOT_NEGATIVE:
+        _require(getattr(agent, name) >= 0, f"agent.{name} must not be negative")
+    for name in _POSITIVE:
+        _require(getattr(agent, name) > 0, f"agent.{name} must be above 0")
+    for name in _SHARES:
+        _require(0 <= getattr(agent, name) <= 1, f"agent.{name} must lie between 0 and 1")
+    _require(min(agent.channels) >= 1, "agent.channels must be at least 1 each")
+    _check_replay(agent)
+    _require(
+        agent.batch_size % max(agent.learners, 1) == 0,
+        f"agent.batch_size={agent.batch_size} cannot be divided among agent.learners={agent.learners}",
+    )
+
+
+def check_resources(agent: AgentConfig, cpus: float, gpus: float) -> None:
+    """Raise UserError when the cluster cannot hold the remote runners and learners."""
+    wanted = agent.runners + agent.learners
+    _require(
+        wanted <= cpus,
+        f"agent.runners + agent.learners = {wanted} need as many CPUs, the Ray cluster has {cpus:.0f}: "
+        "ask for fewer, or raise ray.num_cpus",
+    )
+    wanted_gpus = agent.gpus_per_learner * max(agent.learners, 1)
+    _require(
+        wanted_gpus <= gpus,
+        f"agent.gpus_per_learner={agent.gpus_per_learner:g} needs {wanted_gpus:g} GPUs, "
+        f"the Ray cluster has {gpus:.0f}: lower it",
+    )
+
+
+def resume_settings(config: Config) -> dict[str, Any]:
+    """The settings that a checkpoint depends on: they must be the same to go on from it."""
+    agent = config.agent
+    return {
+        "game": config.game,
+        "emulator.frame_skip": config.emulator.frame_skip,
+        "agent.channels": list(agent.channels),
+        "agent.hidden": agent.hidden,
+        "agent.dueling": agent.dueling,
+        "agent.envs": agent.envs,
+        "agent.runners": agent.runners,
+        "agent.n_step": agent.n_step,
+        "agent.replay_capacity": agent.replay_capacity,
+    }
+
+
+def _check_replay(agent: AgentConfig) -> None:
+    _require(
+        agent.batch_size <= agent.learning_starts <= agent.replay_capacity,
+        f"agent.batch_size={agent.batch_size}, learning_starts={agent.learning_starts} and "
+        f"replay_capacity={agent.replay_capacity} must not fall in this order",
+    )
+    lanes = agent.envs * max(agent.runners, 1)
+    least = lanes * (agent.n_step + STACK + 1)
+    _require(
+        agent.learning_starts >= least,
+        f"agent.learning_starts={agent.learning_starts} is too small for {lanes} games with "
+        f"agent.n_step={agent.n_step}: make it at least {least}",
+    )
+    needed, memory = agent.replay_capacity * FRAME_BYTES, _memory()
+    _require(
+        needed <= memory * _SHARE_OF_MEMORY,
+        f"agent.replay_capacity={agent.replay_capacity} takes {needed / 1e9:.1f} GB of memory, this machine "
+        f"has {memory / 1e9:.1f} GB: make it smaller",
+    )
+
+
+def _memory() -> int:
+    """Physical memory of this machine in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise UserError(otherwise)

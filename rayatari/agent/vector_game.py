@@ -1,0 +1,98 @@
+"""Several emulators stepped together by ALE's C++ threads, cut into rollouts. Knows nothing of Ray."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from ale_py.vector_env import AtariVectorEnv
+from numpy.typing import NDArray
+
+from rayatari.agent.rollout import CONTINUES, LAST, MAX_AGE, TERMINATED, TRUNCATED, Episode, Rollout
+from rayatari.agent.view_stack import ViewStack
+from rayatari.config.runtime import EmulatorConfig
+from rayatari.games.agent_view import VIEW_SIZE
+from rayatari.games.spec import GameSpec
+
+Act = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
+"""Actions (N,) for stacked views (N, 4, 84, 84)."""
+
+
+class VectorGame:
+    """``count`` games of one kind, played without end.
+
+    The views equal ``rayatari.games.agent_view`` of the frames that the emulator shows: the last
+    frame of a step, or the brighter of the last two where the game flickers. The step after an
+    episode's end starts the next episode and takes no action (gymnasium's NEXT_STEP autoreset), so
+    the last frame of an episode is seen, and is kept, like every other frame.
+    """
+
+    def __init__(
+        self, spec: GameSpec, emulator: EmulatorConfig, count: int, *, life_loss_ends: bool, threads: int = 0
+    ) -> None:
+        self.env: Any = AtariVectorEnv(
+            spec.name,
+            count,
+            num_threads=threads,
+            stack_num=1,
+            frameskip=emulator.frame_skip,
+            maxpool=spec.flicker,
+            noop_max=emulator.noop_max,
+            repeat_action_probability=emulator.sticky,
+            max_num_frames_per_episode=emulator.max_steps * emulator.frame_skip,
+            reward_clipping=False,
+            use_fire_reset=False,
+        )
+        self.count = count
+        self._life_loss_ends = life_loss_ends
+        self._stack = ViewStack(count)
+        self._over = np.zeros(count, bool)
+        self._ages = np.zeros(count, np.int64)
+        self._scores = np.zeros(count, np.float64)
+        self._lives = np.zeros(count, np.int64)
+
+    def reset(self, seed: int) -> None:
+        """Start all games anew, seeded ``seed``, ``seed + 1``, ..."""
+        observations, info = self.env.reset(seed=seed)
+        self._over[:] = False
+        self._ages[:] = 0
+        self._scores[:] = 0
+        self._lives[:] = info["lives"]
+        self._stack.push(observations[:, 0], np.ones(self.count, bool))
+
+    def play(self, act: Act, steps: int) -> tuple[Rollout, list[Episode]]:
+        """Play ``steps`` steps with ``act``; returns them and the episodes that ended in them."""
+        shape = (steps, self.count)
+        rollout = Rollout(
+            views=np.empty((*shape, VIEW_SIZE, VIEW_SIZE), np.uint8),
+            ages=np.empty(shape, np.uint8),
+            actions=np.zeros(shape, np.uint8),
+            rewards=np.zeros(shape, np.float32),
+            outcomes=np.empty(shape, np.uint8),
+        )
+        episodes = []
+        for t in range(steps):
+            episodes += self._step(act, rollout, t)
+        return rollout, episodes
+
+    def _step(self, act: Act, rollout: Rollout, t: int) -> list[Episode]:
+        starting = self._over
+        rollout.views[t] = self._stack.views[:, -1]
+        rollout.ages[t] = np.minimum(self._ages, MAX_AGE)
+        actions = act(self._stack.views)
+        observations, rewards, terminated, truncated, info = self.env.step(actions)
+        life_lost = (info["lives"] < self._lives) & self._life_loss_ends
+        rollout.outcomes[t] = np.select(
+            [starting, terminated | life_lost, truncated], [LAST, TERMINATED, TRUNCATED], CONTINUES
+        )
+        played = ~starting
+        rollout.actions[t, played] = actions[played]
+        rollout.rewards[t, played] = rewards[played]
+        self._scores += rewards
+        self._ages += 1
+        self._over = terminated | truncated
+        ended = [Episode(float(self._scores[i]), int(self._ages[i])) for i in np.flatnonzero(self._over)]
+        self._ages[starting] = 0
+        self._scores[starting | self._over] = 0
+        self._lives[:] = info["lives"]
+        self._stack.push(observations[:, 0], starting)
+        return ended
