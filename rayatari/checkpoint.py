@@ -131,7 +131,11 @@ def git_revision() -> str:
     try:
         shown = subprocess.run(
             ["git", "describe", "--always", "--dirty=+dirty", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -33,10 +33,10 @@ COMMANDS = {
     "games": Command("rayatari.games.listing:run", "", "list the games, their actions and their palettes"),
     "show-config": Command("rayatari.config.show:run", "", "print the resolved configuration as YAML"),
     "train-agent": Command("rayatari.agent.train:run", "agent", "train a DQN with RLlib"),
-    "record": Command("rayatari.dataset.record:run", "record", "record play as Parquet, or describe a dataset"),
+    "record": Command("rayatari.dataset.record:run", "record", "record play, or describe a dataset"),
     "train-world": Command("rayatari.training.world:run", "world", "train the latent-action VQ-VAE"),
-    "train-mapper": Command("rayatari.training.mapper:run", "mapper", "train the mapper from actions to codes"),
-    "evaluate": Command("rayatari.evaluate.run:run", "evaluate", "measure the neural game against the real one"),
+    "train-mapper": Command("rayatari.training.mapper:run", "mapper", "train the mapper, action to codes"),
+    "evaluate": Command("rayatari.evaluate.run:run", "evaluate", "compare neural and real game"),
     "pipeline": Command("rayatari.pipeline:run", "", "run every stage that is not finished yet"),
 }
 
@@ -106,7 +106,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_config_option(parser: argparse.ArgumentParser, dest: str) -> None:
     parser.add_argument(
-        "--config", dest=dest, metavar="FILE", action="append", default=[],
+        "--config",
+        dest=dest,
+        metavar="FILE",
+        action="append",
+        default=[],
         help="YAML file with settings; may be given several times, later files win",
     )
 
@@ -118,5 +122,5 @@ def _settings_help(section: str) -> str:
         lines.append(f"  {key}={value}")
         lines += textwrap.wrap(doc, 96, initial_indent="      ", subsequent_indent="      ")
     if section:
-        lines.append("other sections by their full name, such as training.backend=local: rayatari show-config")
+        lines.append("other sections by full name, such as training.backend=local: see rayatari show-config")
     return "\n".join(lines)

@@ -10,6 +10,13 @@ def progress(total: float, label: str, unit: str = "step", done: float = 0) -> "
     """A tqdm progress bar on standard error that starts at ``done`` of ``total``."""
     terminal = sys.stderr.isatty()
     return tqdm(
-        total=total, initial=done, desc=label, unit=unit, unit_scale=True, dynamic_ncols=terminal,
-        mininterval=0.2 if terminal else 10.0, maxinterval=10.0, ascii=None if terminal else True,
+        total=total,
+        initial=done,
+        desc=label,
+        unit=unit,
+        unit_scale=True,
+        dynamic_ncols=terminal,
+        mininterval=0.2 if terminal else 10.0,
+        maxinterval=10.0,
+        ascii=None if terminal else True,
     )

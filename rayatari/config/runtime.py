@@ -40,17 +40,20 @@ class TrainingConfig:
     """Ray Train workers; the global batch is divided among them."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto`` takes a GPU when there is one."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """Arithmetic of the forward and backward pass; weights and optimizer stay in fp32."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Arithmetic of the forward and backward pass; ``auto`` is bf16 where the hardware has it, else fp32.
+    Weights and optimizer stay in fp32."""
     threads: int = 0
     """Torch threads a worker; 0 divides this machine's cores among the workers."""
-    report_every: int = 50
-    """Steps between two reports: one progress update and one record in metrics.jsonl."""
+    report_every: int = 20
+    """Steps between two records in metrics.jsonl."""
     checkpoint_every: int = 200
-    """Steps between two resumable checkpoints."""
+    """Steps between two resumable checkpoints, each with a test on held-out windows and a picture."""
+    heldout_windows: int = 32
+    """Windows of that test."""
+    cpus_per_worker: float = 0.5
+    """Logical CPUs that Ray reserves for a worker; what the workers leave free reads the data."""
     max_failures: int = 3
     """Worker failures after which a Ray Train run gives up."""
     shuffle_frames: int = 6000
     """Frames held decoded in the shuffle buffer of one worker (33.6 kB each)."""
-    stop_at_step: int = 0
-    """Stop after this step with a resumable checkpoint, as an interrupt would; 0 trains to the end."""

@@ -1,16 +1,109 @@
 """Settings of ``rayatari train-world`` and ``rayatari train-mapper``."""
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the networks."""
+
+    history: int = 4
+    """Past frames that the decoder sees; at least 2, since one frame shows no velocity."""
+    patch: int = 4
+    """Side of the square of pixels that one cell of the finest feature map stands for."""
+    channels: tuple[int, ...] = (32, 64, 128, 192)
+    """Decoder channels from the finest level to the bottleneck; each level halves height and width."""
+    encoder_channels: tuple[int, ...] = (24, 48, 96, 128)
+    """Channels of the latent-action encoder, of as many levels."""
+    quantizer: Literal["vq", "fsq"] = "vq"
+    """``vq``: learned codebook (van den Oord et al., 2017); ``fsq``: fixed grid (Mentzer et al., 2023)."""
+    codes: int = 256
+    """Size K of the codebook; for ``fsq`` a power of 2."""
+    code_dim: int = 16
+    """Dimension of a code vector of ``vq``."""
+    mapper_channels: int = 128
+    """Channels of the mapper's blocks."""
+    mapper_blocks: int = 2
+    """Residual blocks of the mapper."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of all training losses, against 1 for the palette cross-entropy: the sweep's space."""
+
+    motion: float = 20.0
+    """Extra weight of a pixel that changes in the step; the loss of an unchanged one counts 1."""
+    motion_final: float = 8.0
+    """Extra weight of such a pixel at the end of training; it moves there linearly."""
+    rare_color: float = 0.0
+    """Exponent of the inverse colour frequency in the pixel weight; 0 treats colours alike."""
+    commitment: float = 0.25
+    """Pull of the encoder's output toward its code (``vq`` only)."""
+    entropy: float = 0.01
+    """Reward for using all codes alike: minus the entropy, in nats, of the batch's mean code use."""
+    perceptual: float = 0.0
+    """Mean squared difference of the trained DQN's features (needs the run's agent)."""
+    code: float = 0.02
+    """Cross-entropy of the mapper on the encoder's codes, in nats per cell."""
+    reward: float = 0.02
+    """Cross-entropy of the reward head."""
+    done: float = 0.02
+    """Cross-entropy of the game-over head."""
+    lives: float = 0.02
+    """Cross-entropy of the lives head."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW (Loshchilov & Hutter, 2019) with warm-up and cosine decay."""
+
+    batch: int = 8
+    """Windows per step, over all workers together."""
+    lr: float = 2e-3
+    """Peak learning rate."""
+    final_lr: float = 0.02
+    """Share of the peak learning rate at the last step."""
+    warmup: int = 50
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    averaging: float = 0.995
+    """Decay of the exponential moving average of the weights, which is what is kept; 0 keeps the last."""
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How often training windows with rare events are drawn, against 1 for all others."""
+
+    reward: float = 2.0
+    """Weight of a step that scores."""
+    life_loss: float = 4.0
+    """Weight of a step that costs a life or ends the game."""
 
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """The latent-action VQ-VAE: its network, its losses, its training."""
+    """The latent-action VQ-VAE, learned from video alone."""
 
     steps: int = 20_000
     """Optimizer steps."""
     dataset: str = ""
-    """Dataset to learn from; empty is the run's own."""
+    """Dataset to learn from, a folder or URI; empty is the run's own."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Sizes of the networks."""
+    losses: LossWeights = field(default_factory=LossWeights)
+    """Weights of the losses, also those of the mapper."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """Optimizer."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    """How often rare events are shown, also to the mapper."""
+    code_dropout: float = 0.5
+    """Share of samples whose codes are withheld, so that the decoder learns the physics from the past."""
+    corruption: float = 0.2
+    """Share of samples whose past frames are damaged in places, so that the decoder learns to heal."""
 
 
 @dataclass(frozen=True)
@@ -19,3 +112,15 @@ class MapperConfig:
 
     steps: int = 20_000
     """Optimizer steps."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """Optimizer."""
+    unroll: int = 4
+    """Steps K that the model is unrolled on its own frames at the end of training."""
+    unroll_from: float = 0.6
+    """Share of training after which unrolls begin; K grows from 2 to ``unroll`` in the rest."""
+    corruption: float = 0.2
+    """Share of samples whose past frames are damaged in places."""
+    decode_steps: int = 2
+    """Rounds of masked decoding (Chang et al., 2022) in which the codes of a frame are sampled at play."""
+    start_frames: int = 8
+    """Starts of real episodes that go into the bundle, from which games begin."""

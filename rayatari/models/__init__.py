@@ -1,0 +1,1 @@
+"""World models, the neural game they make, and its Gymnasium environment."""

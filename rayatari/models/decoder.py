@@ -1,0 +1,91 @@
+"""The decoder, which is the world model: past frames and codes -> the next frame.
+
+A U-Net (Ronneberger et al., 2015) over the past frames with the codes at its bottleneck. It works in two
+halves, so that the mapper can look at the bottleneck before it chooses the codes: ``look`` goes down,
+``draw`` goes up.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rayatari.config.world import ModelConfig
+from rayatari.models.blocks import Downsample, ResidualBlock, Upsample
+from rayatari.models.frames import one_hot
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What ``look`` saw of the past."""
+
+    past_BChw: Tensor
+    """Features at the bottleneck, before any code."""
+    skips: tuple[Tensor, ...]
+    """Features of the finer levels, finest first."""
+    last_BPHW: Tensor
+    """The last frame, one-hot."""
+
+
+class Decoder(nn.Module):
+    """U-Net with history, code input at the bottleneck, and a copy of the last frame as its prior.
+
+    The logits start as ``copy`` · (one-hot last frame), so that an untrained decoder repeats the last
+    frame and training has to learn only what moves.
+    """
+
+    def __init__(self, config: ModelConfig, colors: int, code_dim: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        channels = config.channels
+        finest = tuple(side * 2 ** (len(channels) - 1) for side in grid)
+        self.colors, self.grid = colors, grid
+        self.patches = nn.Conv2d(config.history * colors, channels[0], config.patch, stride=config.patch)
+        self.position = nn.Parameter(torch.zeros(1, channels[0], *finest))
+        self.down_blocks = nn.ModuleList(ResidualBlock(c) for c in channels)
+        self.downs = nn.ModuleList(Downsample(a, b) for a, b in itertools.pairwise(channels))
+        self.codes = nn.Linear(code_dim, channels[-1])
+        self.no_code = nn.Parameter(torch.zeros(channels[-1]))
+        self.middle = nn.Sequential(ResidualBlock(channels[-1]), ResidualBlock(channels[-1]))
+        self.ups = nn.ModuleList(Upsample(b, a) for a, b in itertools.pairwise(channels))
+        self.up_blocks = nn.ModuleList(ResidualBlock(c) for c in channels[:-1])
+        self.pixels = nn.Conv2d(channels[0], colors * config.patch**2, 1)
+        self.shuffle = nn.PixelShuffle(config.patch)
+        self.copy = nn.Parameter(torch.tensor(6.0))
+        nn.init.zeros_(self.pixels.weight)
+        assert self.pixels.bias is not None
+        nn.init.zeros_(self.pixels.bias)
+
+    def look(self, past_BTHW: Tensor) -> Sight:
+        """Take in the last T = history frames, classes uint8 (B, T, H, W)."""
+        frames_BCHW = one_hot(past_BTHW, self.colors)
+        x = self.patches(frames_BCHW) + self.position
+        skips = []
+        for block, down in zip(self.down_blocks, self.downs, strict=False):
+            x = block(x)
+            skips.append(x)
+            x = down(x)
+        past_BChw = self.down_blocks[-1](x)
+        return Sight(past_BChw, tuple(skips), frames_BCHW[:, -self.colors :])
+
+    def enter_codes(self, vectors_BND: Tensor, shown_B: Tensor | None = None) -> Tensor:
+        """Code vectors as bottleneck input (B, C, h, w); samples that are not ``shown`` get none."""
+        entered_BNC = self.codes(vectors_BND)
+        if shown_B is not None:
+            entered_BNC = torch.where(shown_B[:, None, None], entered_BNC, self.no_code.to(entered_BNC.dtype))
+        return entered_BNC.transpose(1, 2).unflatten(2, self.grid)
+
+    def mix(self, sight: Sight, entered_BChw: Tensor) -> Tensor:
+        """Past and codes together: the bottleneck (B, C, h, w) from which all is predicted."""
+        mixed: Tensor = self.middle(sight.past_BChw + entered_BChw)
+        return mixed
+
+    def draw(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
+        """Logits (B, P, H, W) of the next frame."""
+        x = mixed_BChw
+        finest_last = reversed(list(zip(self.ups, self.up_blocks, sight.skips, strict=True)))
+        for up, block, skip in finest_last:
+            x = block(up(x) + skip)
+        change_BPHW: Tensor = self.shuffle(self.pixels(F.silu(x)))
+        return change_BPHW + self.copy * sight.last_BPHW

@@ -1,0 +1,26 @@
+"""Fitting models to the hardware: arithmetic and memory order."""
+
+from functools import cache
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@cache
+def fast_bf16(device_type: str) -> bool:
+    """Whether a ``cpu`` or ``cuda`` device has units for bfloat16, rather than emulating it."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def place(model: Model, device: torch.device) -> Model:
+    """Move a model to ``device`` with its convolutions in channels-last order, the faster one everywhere."""
+    model.to(device)
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model

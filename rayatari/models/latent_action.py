@@ -1,0 +1,119 @@
+"""The latent-action VQ-VAE (DESIGN's first family of world models), learned from video alone.
+
+The encoder sees frames t and t+1 and names what happened by a grid of N codes; the decoder draws frame
+t+1 from the past and the codes. In a share of the samples the codes are withheld: the decoder then has
+to predict from the past alone, so that it learns the physics, and codes are left with what the past does
+not determine, the player's action and chance. Without this the encoder writes the ball's next place into
+the codes and whoever has to guess the codes must learn the game anew.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rayatari.config.world import WorldConfig
+from rayatari.models.decoder import Decoder
+from rayatari.models.encoder import LatentActionEncoder
+from rayatari.models.frames import FrameCodec, corrupt
+from rayatari.models.losses import changed_error, palette_loss, pixel_error, pixel_weights
+from rayatari.models.perceptual import Perception
+from rayatari.models.quantizer import code_perplexity, make_quantizer
+
+
+class LatentActionModel(nn.Module):
+    """Encoder, quantizer and decoder for frames of one palette and shape."""
+
+    def __init__(self, config: WorldConfig, palette: Sequence[int], frame_shape: tuple[int, int]) -> None:
+        super().__init__()
+        sizes = config.model
+        assert len(sizes.channels) == len(sizes.encoder_channels) and sizes.history >= 2
+        multiple = sizes.patch * 2 ** (len(sizes.channels) - 1)
+        self.config = config
+        self.codec = FrameCodec(palette, frame_shape, multiple)
+        height, width = (side // multiple for side in self.codec.padded_shape)
+        self.grid = (height, width)
+        self.quantizer = make_quantizer(sizes)
+        dim = self.quantizer.dim
+        self.encoder = LatentActionEncoder(self.codec.colors, sizes.patch, sizes.encoder_channels, dim)
+        self.decoder = Decoder(sizes, self.codec.colors, dim, self.grid)
+        self.color_weights_P: Tensor
+        self.register_buffer("color_weights_P", torch.ones(self.codec.colors))
+        self.perception: Perception | None = None
+
+    @property
+    def history(self) -> int:
+        """Past frames that the decoder sees."""
+        return self.config.model.history
+
+    @property
+    def cells(self) -> int:
+        """N, codes per frame."""
+        return self.grid[0] * self.grid[1]
+
+    def forward(
+        self, frames_BTHW: Tensor, progress: float, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and logs of windows of history + 1 frames, classes uint8.
+
+        ``progress`` runs from 0 to 1 over training; ``generator`` (on the CPU) draws dropout and damage.
+        """
+        losses = self.config.losses
+        past_BTHW, next_BHW = frames_BTHW[:, : self.history], frames_BTHW[:, self.history]
+        present_BHW = past_BTHW[:, -1]
+        found = self.quantizer(self.encoder(present_BHW, next_BHW))
+        shown_B = torch.rand(len(frames_BTHW), generator=generator) >= self.config.code_dropout
+        shown_B = shown_B.to(frames_BTHW.device)
+        sight = self.decoder.look(corrupt(past_BTHW, self.config.corruption, generator))
+        mixed_BChw = self.decoder.mix(sight, self.decoder.enter_codes(found.vectors_BND, shown_B))
+        logits_BPHW = self.decoder.draw(sight, mixed_BChw)
+
+        frame = self.frame_loss(past_BTHW, logits_BPHW, next_BHW, progress)
+        loss = frame + losses.commitment * found.commitment - losses.entropy * found.entropy
+        with torch.no_grad():
+            predicted_BHW = logits_BPHW.argmax(1)
+            pixels = (predicted_BHW, present_BHW, next_BHW)
+            logs = {
+                "loss": loss.detach(),
+                "frame_loss": frame.detach(),
+                "changed_error": changed_error(*(x[shown_B] for x in pixels)),
+                "changed_error_without_codes": changed_error(*(x[~shown_B] for x in pixels)),
+                "pixel_error": pixel_error(predicted_BHW, next_BHW),
+                "commitment": found.commitment.detach(),
+                "code_entropy": found.entropy.detach(),
+                "code_perplexity": code_perplexity(found.codes_BN, self.quantizer.size),
+            }
+        return loss, logs
+
+    def frame_loss(self, past_BTHW: Tensor, logits_BPHW: Tensor, next_BHW: Tensor, progress: float) -> Tensor:
+        """How wrong a predicted frame is: palette cross-entropy, and what the agent would see of it.
+
+        Motion is counted from the past as it was shown. In an unroll that is the model's own frame, so
+        that its errors, which have to change back, weigh as much as what moves: ghosts and missing
+        objects alike.
+        """
+        losses = self.config.losses
+        motion = losses.motion + (losses.motion_final - losses.motion) * progress
+        colors_P = self.color_weights_P if losses.rare_color else None
+        weights_BHW = pixel_weights(past_BTHW[:, -1], next_BHW, motion, colors_P)
+        loss = palette_loss(logits_BPHW, next_BHW, weights_BHW)
+        if self.perception is not None:
+            loss = loss + losses.perceptual * self.perception(past_BTHW, logits_BPHW, next_BHW)
+        return loss
+
+    def true_codes(self, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
+        """Codes (B, N) that explain the step from one frame to the next."""
+        codes_BN: Tensor = self.quantizer(self.encoder(present_BHW, next_BHW)).codes_BN
+        return codes_BN
+
+    def predict(self, past_BTHW: Tensor, codes_BN: Tensor | None) -> Tensor:
+        """The most likely next frame, classes uint8 (B, H, W), with given codes or with none."""
+        sight = self.decoder.look(past_BTHW)
+        if codes_BN is None:
+            shown_B = torch.zeros(len(past_BTHW), dtype=torch.bool, device=past_BTHW.device)
+            codes_BN = torch.zeros(len(past_BTHW), self.cells, dtype=torch.long, device=past_BTHW.device)
+            entered_BChw = self.decoder.enter_codes(self.quantizer.vectors(codes_BN), shown_B)
+        else:
+            entered_BChw = self.decoder.enter_codes(self.quantizer.vectors(codes_BN))
+        logits_BPHW = self.decoder.draw(sight, self.decoder.mix(sight, entered_BChw))
+        return logits_BPHW.argmax(1).to(torch.uint8)

@@ -1,0 +1,256 @@
+"""The neural game: a trained world that is played through reset and step, many games in one batch."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rayatari.checkpoint import Card, load_bundle
+from rayatari.config.load import validate
+from rayatari.config.schema import Config
+from rayatari.dataset.info import DatasetInfo
+from rayatari.errors import UserError
+from rayatari.models.decoder import Sight
+from rayatari.models.hardware import fast_bf16, place
+from rayatari.models.latent_action import LatentActionModel
+from rayatari.models.playable import PlayableWorld
+from rayatari.models.sampling import SampledStep, draw_step, sample_codes
+
+KIND = "neural-game"
+START_FRAMES = "start_frames"
+"""Name, in the bundle's weights, of the frames that games begin from."""
+REMEDY = "train one with 'rayatari pipeline', or name the folder of a neural-game bundle"
+
+
+@dataclass(frozen=True)
+class GameModel:
+    """What a neural-game card says of the game it learned."""
+
+    action_names: tuple[str, ...]
+    """Names of the actions, in the order of their indices."""
+    palette: tuple[int, ...]
+    """Palette bytes of its frames, ascending."""
+    frame_shape: tuple[int, int]
+    """Height and width of a frame."""
+    frame_skip: int
+    """Emulator frames that one step stands for."""
+    reward_values: tuple[float, ...]
+    """Points that a step can bring, ascending."""
+    max_lives: int
+    """Most lives."""
+
+    @classmethod
+    def describe(cls, config: Config, info: DatasetInfo) -> Self:
+        """From the dataset that was learned."""
+        return cls(
+            action_names=info.action_names,
+            palette=info.palette,
+            frame_shape=info.frame_shape,
+            frame_skip=info.frame_skip,
+            reward_values=info.reward_values,
+            max_lives=info.max_lives,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a card."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """From a card; KeyError or TypeError when it is not one."""
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **lists})
+
+
+@dataclass(frozen=True)
+class BatchStep:
+    """What one step of B games returns."""
+
+    frames: NDArray[np.uint8]
+    """Palette bytes, (B, height, width)."""
+    rewards: NDArray[np.float32]
+    """Points scored, (B,)."""
+    terminated: NDArray[np.bool_]
+    """The game is over, (B,)."""
+    lives: NDArray[np.int64]
+    """Lives left, (B,)."""
+
+
+class NeuralGame:
+    """B games that run in one batch of a network.
+
+    A game is its last ``history`` frames and a noise generator: nothing else is remembered, and nothing
+    is shared between games.
+    """
+
+    def __init__(
+        self, model: PlayableWorld, facts: GameModel, starts: NDArray[np.uint8],
+        game: str, device: torch.device, temperature: float = 1.0,
+    ) -> None:  # fmt: skip
+        if temperature < 0:
+            raise UserError(f"temperature={temperature} is negative: 0 is the likeliest course, 1 as learned")
+        self.model = place(model.eval(), device)
+        self.facts, self.game, self.device, self.temperature = facts, game, device, temperature
+        self._starts = starts
+        self._past_BTHW = torch.empty(0)
+        self._noise: list[torch.Generator] = []
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu", temperature: float = 1.0) -> Self:
+        """Read a neural-game bundle; UserError when it is missing or damaged."""
+        card, weights = load_bundle(Path(folder), KIND, REMEDY)
+        try:
+            facts = GameModel.from_json(dict(card.model))
+            starts = weights.pop(START_FRAMES).numpy()
+            model = build_playable(card, facts)
+            model.load_state_dict(weights)
+        except (KeyError, TypeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0][:120]
+            raise UserError(
+                f"the bundle in {folder} does not fit this version ({reason}): {REMEDY}"
+            ) from None
+        return cls(model, facts, starts, card.game, torch.device(device), temperature)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of the actions, in the order of their indices."""
+        return self.facts.action_names
+
+    @property
+    def palette(self) -> tuple[int, ...]:
+        """Palette bytes of the frames, ascending."""
+        return self.facts.palette
+
+    @property
+    def frame_skip(self) -> int:
+        """Emulator frames that one step stands for."""
+        return self.facts.frame_skip
+
+    @property
+    def history(self) -> int:
+        """Past frames that a step looks at."""
+        return self.model.world.history
+
+    def reset(self, seeds: Sequence[int], frames: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Begin B games and return their present frames, palette bytes (B, height, width).
+
+        ``seeds`` (B,) fix the course of chance. ``frames`` (B, T, height, width), any T of at least 1, are
+        the real past to go on from; without it each game begins at the start of a recorded episode.
+        UserError when frames have another shape or colours that the game does not know.
+        """
+        self._noise = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        past = self._pick_starts(self._noise) if frames is None else frames
+        height, width = self.facts.frame_shape
+        if (
+            past.ndim != 4
+            or len(past) != len(seeds)
+            or past.shape[1] < 1
+            or past.shape[2:] != (height, width)
+        ):
+            raise UserError(
+                f"frames of shape {past.shape} given, uint8 ({len(seeds)}, T, {height}, {width}) needed"
+            )
+        past = past[:, -self.history :]
+        past = np.concatenate([past[:, :1].repeat(self.history - past.shape[1], 1), past], 1)
+        self._past_BTHW = self.model.world.codec.encode(past).to(self.device)
+        return np.array(past[:, -1])
+
+    def restart(self, which: NDArray[np.bool_], seeds: Sequence[int]) -> NDArray[np.uint8]:
+        """Begin the games ``which`` (B,) anew while the others go on; returns their frames."""
+        noise = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        starts = self._pick_starts(noise)
+        for index, generator in zip(np.flatnonzero(which), noise, strict=True):
+            self._noise[index] = generator
+        chosen = torch.from_numpy(which).to(self.device)
+        self._past_BTHW = self._past_BTHW.clone()
+        self._past_BTHW[chosen] = self.model.world.codec.encode(starts).to(self.device)
+        return np.array(starts[:, -1])
+
+    def _pick_starts(self, noise: Sequence[torch.Generator]) -> NDArray[np.uint8]:
+        chosen = [int(torch.randint(len(self._starts), (1,), generator=g)) for g in noise]
+        return self._starts[chosen]
+
+    @torch.inference_mode()
+    def lives(self) -> NDArray[np.int64]:
+        """Lives left in each game now, (B,), as the model reads them from the frames."""
+        with self._computing():
+            sight = self._look()
+            actions_B = torch.zeros(len(self._noise), dtype=torch.long, device=self.device)
+            lives_B = draw_step(self.model, sight, sample_codes(self.model, sight, actions_B)).lives_B
+        lives: NDArray[np.int64] = lives_B.numpy(force=True)
+        return lives
+
+    @torch.inference_mode()
+    def step(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> BatchStep:
+        """Play action index ``actions`` (B,) in each game for one step."""
+        with self._computing():
+            sight = self._look()
+            codes_BN = self._sample(sight, self._checked(actions))
+            return self._advance(draw_step(self.model, sight, codes_BN))
+
+    @torch.inference_mode()
+    def true_codes(self, present: NDArray[np.uint8], following: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The encoder's codes (B, N) for the step between two frames, palette bytes (B, height, width)."""
+        codec = self.model.world.codec
+        with self._computing():
+            codes_BN = self.model.world.true_codes(
+                codec.encode(present).to(self.device), codec.encode(following).to(self.device)
+            )
+        codes: NDArray[np.int64] = codes_BN.numpy(force=True)
+        return codes
+
+    @torch.inference_mode()
+    def sample_codes(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """The codes (B, N) that the mapper chooses for ``actions`` now; the games stand still."""
+        with self._computing():
+            codes: NDArray[np.int64] = self._sample(self._look(), self._checked(actions)).numpy(force=True)
+        return codes
+
+    @torch.inference_mode()
+    def step_with_codes(self, codes: NDArray[np.int64]) -> BatchStep:
+        """Go one step by given codes (B, N) instead of actions."""
+        with self._computing():
+            return self._advance(draw_step(self.model, self._look(), torch.from_numpy(codes).to(self.device)))
+
+    def _computing(self) -> torch.autocast:
+        kind = self.device.type
+        return torch.autocast(kind, torch.bfloat16, enabled=fast_bf16(kind))
+
+    def _look(self) -> Sight:
+        if not self._noise:
+            raise UserError("the game has not begun: call reset first")
+        return self.model.world.decoder.look(self._past_BTHW)
+
+    def _sample(self, sight: Sight, actions_B: Tensor) -> Tensor:
+        return sample_codes(self.model, sight, actions_B, self.temperature, self._noise)
+
+    def _checked(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> Tensor:
+        indices = np.asarray(actions)
+        most = len(self.action_names) - 1
+        if indices.shape != (len(self._noise),) or indices.min() < 0 or indices.max() > most:
+            raise UserError(f"actions {actions} given: {len(self._noise)} indices of 0 to {most} needed")
+        return torch.from_numpy(indices.astype(np.int64)).to(self.device)
+
+    def _advance(self, step: SampledStep) -> BatchStep:
+        self._past_BTHW = torch.cat([self._past_BTHW[:, 1:], step.frames_BHW[:, None]], 1)
+        values = np.array(self.facts.reward_values, np.float32)
+        return BatchStep(
+            frames=self.model.world.codec.decode(step.frames_BHW),
+            rewards=values[step.rewards_B.numpy(force=True)],
+            terminated=step.done_B.numpy(force=True),
+            lives=step.lives_B.numpy(force=True),
+        )
+
+
+def build_playable(card: Card, facts: GameModel) -> PlayableWorld:
+    """The network that a neural-game card describes, untrained."""
+    config = validate(card.config)
+    world = LatentActionModel(config.world, facts.palette, facts.frame_shape)
+    return PlayableWorld(
+        world, config.mapper, len(facts.action_names), len(facts.reward_values), facts.max_lives + 1
+    )

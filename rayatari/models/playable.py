@@ -1,0 +1,173 @@
+"""World model, mapper and outcome heads together: a world that can be played, and how it learns that."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rayatari.config.world import MapperConfig
+from rayatari.models.decoder import Sight
+from rayatari.models.frames import corrupt
+from rayatari.models.latent_action import LatentActionModel
+from rayatari.models.losses import changed_error, pixel_error
+from rayatari.models.mapper import Mapper, OutcomeHeads
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the recorded windows say beside their T = history + horizon frames."""
+
+    actions_BT: Tensor
+    """Action indices, int64 (B, T-1)."""
+    rewards_BT: Tensor
+    """Indices into the game's reward values, int64 (B, T-1)."""
+    done_BT: Tensor
+    """1 where the game ended, int64 (B, T-1)."""
+    lives_BT: Tensor
+    """Lives, int64 (B, T)."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One predicted step."""
+
+    logits_BPHW: Tensor
+    """Palette logits of the next frame."""
+    scores_BNK: Tensor
+    """The mapper's logits."""
+    outcomes: tuple[Tensor, Tensor, Tensor]
+    """Logits of reward value, end, and lives."""
+
+
+class PlayableWorld(nn.Module):
+    """A trained latent-action model with the mapper that turns actions into its codes.
+
+    Encoder and codebook stay as the video taught them. Mapper, heads and decoder learn together: the
+    mapper's choice is drawn by the decoder and judged by the frame, so that errors which do not show
+    cost nothing and those that lose the ball cost much.
+    """
+
+    def __init__(
+        self, world: LatentActionModel, config: MapperConfig, actions: int, rewards: int, lives: int
+    ) -> None:
+        super().__init__()
+        sizes = world.config.model
+        self.world, self.config = world, config
+        channels = sizes.channels[-1]
+        self.mapper = Mapper(
+            channels, world.quantizer.dim, world.quantizer.size,
+            actions, sizes.mapper_channels, sizes.mapper_blocks,
+        )  # fmt: skip
+        self.heads = OutcomeHeads(channels, world.cells, rewards, lives)
+        world.encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "PlayableWorld":
+        """Training mode for all but the quantizer, whose codebook is settled."""
+        super().train(mode)
+        self.world.quantizer.eval()
+        return self
+
+    def unroll_steps(self, progress: float) -> int:
+        """Steps of the unroll at this point of training: 1, then 2 up to ``unroll``."""
+        begin, most = self.config.unroll_from, self.config.unroll
+        if progress < begin or most < 2:
+            return 1
+        return min(most, 2 + int((progress - begin) / (1 - begin) * (most - 1)))
+
+    def forward(
+        self, frames_BTHW: Tensor, labels: Labels, progress: float, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean loss over an unroll on the model's own frames, and its logs.
+
+        The windows hold T ≥ history + unroll frames, the present at index history - 1.
+        """
+        history = self.world.history
+        past_BTHW = corrupt(frames_BTHW[:, :history], self.config.corruption, generator)
+        steps = self.unroll_steps(progress)
+        losses: list[Tensor] = []
+        logs: dict[str, Tensor] = {}
+        for step in range(steps):
+            at = history - 1 + step
+            real_present_BHW, next_BHW = frames_BTHW[:, at], frames_BTHW[:, at + 1]
+            with torch.no_grad():
+                true_BN = self.world.true_codes(real_present_BHW, next_BHW)
+            hidden_BN = self._training_mask(true_BN, generator)
+            predicted = self._predict(past_BTHW, labels.actions_BT[:, at], true_BN, hidden_BN)
+            drawn_BHW = predicted.logits_BPHW.detach().argmax(1).to(torch.uint8)
+            parts = self._losses(predicted, past_BTHW, next_BHW, true_BN, hidden_BN, progress)
+            parts |= self._outcome_losses(predicted, labels, at)
+            losses.append(self._weigh(parts))
+            logs |= {f"{name}_loss": value.detach() for name, value in parts.items()}
+            logs[f"changed_error_{step + 1}"] = changed_error(drawn_BHW, real_present_BHW, next_BHW)
+            logs[f"pixel_error_{step + 1}"] = pixel_error(drawn_BHW, next_BHW)
+            if step == 0:
+                right_BN = predicted.scores_BNK.argmax(-1) == true_BN
+                logs["code_accuracy"] = right_BN[hidden_BN].float().mean()
+            past_BTHW = torch.cat([past_BTHW[:, 1:], drawn_BHW[:, None]], 1)
+        loss = torch.stack(losses).mean()
+        return loss, {"loss": loss.detach(), "unroll": torch.tensor(float(steps)), **logs}
+
+    def _training_mask(self, codes_BN: Tensor, generator: torch.Generator) -> Tensor:
+        """Cells to be guessed: all in half of the samples, a random share in the others."""
+        share_B1 = torch.rand(len(codes_BN), 1, generator=generator)
+        share_B1 = torch.where(torch.rand(len(codes_BN), 1, generator=generator) < 0.5, 1.0, share_B1)
+        hidden_BN = torch.rand(codes_BN.shape, generator=generator) < share_B1
+        return hidden_BN.to(codes_BN.device)
+
+    def _predict(
+        self, past_BTHW: Tensor, actions_B: Tensor, true_BN: Tensor, hidden_BN: Tensor
+    ) -> Prediction:
+        """One step with true codes where they are shown and the mapper's best guesses where hidden."""
+        sight = self.world.decoder.look(past_BTHW)
+        scores_BNK = self.score(sight, actions_B, true_BN.masked_fill(hidden_BN, 0), hidden_BN)
+        soft_BND = scores_BNK.float().softmax(-1) @ self._code_vectors()
+        best_BND = self.world.quantizer.vectors(scores_BNK.argmax(-1))
+        guessed_BND = soft_BND + (best_BND - soft_BND).detach()
+        true_BND = self.world.quantizer.vectors(true_BN)
+        vectors_BND = torch.where(hidden_BN[..., None], guessed_BND, true_BND)
+        mixed_BChw = self.world.decoder.mix(sight, self.world.decoder.enter_codes(vectors_BND))
+        return Prediction(self.world.decoder.draw(sight, mixed_BChw), scores_BNK, self.heads(mixed_BChw))
+
+    def _code_vectors(self) -> Tensor:
+        """All code vectors, (K, D)."""
+        device = self.world.decoder.copy.device
+        return self.world.quantizer.vectors(torch.arange(self.world.quantizer.size, device=device))
+
+    def score(self, sight: Sight, actions_B: Tensor, codes_BN: Tensor, hidden_BN: Tensor) -> Tensor:
+        """The mapper's logits (B, N, K); ``codes`` count where they are not ``hidden``."""
+        known_BDhw = self.world.quantizer.vectors(codes_BN).transpose(1, 2).unflatten(2, self.world.grid)
+        mask_B1hw = hidden_BN[:, None].unflatten(2, self.world.grid).to(known_BDhw.dtype)
+        scores_BNK: Tensor = self.mapper(sight.past_BChw, actions_B, known_BDhw, mask_B1hw)
+        return scores_BNK
+
+    def _losses(
+        self, predicted: Prediction, past_BTHW: Tensor, next_BHW: Tensor,
+        true_BN: Tensor, hidden_BN: Tensor, progress: float,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        return {
+            "frame": self.world.frame_loss(past_BTHW, predicted.logits_BPHW, next_BHW, progress),
+            "code": F.cross_entropy(predicted.scores_BNK[hidden_BN].float(), true_BN[hidden_BN]),
+        }
+
+    def _outcome_losses(self, predicted: Prediction, labels: Labels, at: int) -> dict[str, Tensor]:
+        reward, done, lives = (logits.float() for logits in predicted.outcomes)
+        return {
+            "reward": F.cross_entropy(reward, labels.rewards_BT[:, at]),
+            "done": F.cross_entropy(done, labels.done_BT[:, at]),
+            "lives": F.cross_entropy(lives, labels.lives_BT[:, at + 1]),
+        }
+
+    def _weigh(self, parts: dict[str, Tensor]) -> Tensor:
+        weights = self.world.config.losses
+        total = parts["frame"]
+        for name in ("code", "reward", "done", "lives"):
+            total = total + getattr(weights, name) * parts[name]
+        return total
+
+
+def reward_indices(rewards: Tensor, values: Sequence[float]) -> Tensor:
+    """Index of the nearest of the game's reward ``values`` (ascending) for each reward."""
+    distance = (rewards[..., None] - torch.tensor(values, device=rewards.device)).abs()
+    return distance.argmin(-1)

@@ -1,0 +1,83 @@
+"""One step of the neural game: choose codes for an action, draw the frame, read the outcome."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rayatari.models.decoder import Sight
+from rayatari.models.playable import PlayableWorld
+
+
+@dataclass(frozen=True)
+class SampledStep:
+    """What one step brought, on the model's device."""
+
+    frames_BHW: Tensor
+    """The next frames, classes uint8 (B, H, W)."""
+    rewards_B: Tensor
+    """Indices into the game's reward values, int64 (B,)."""
+    done_B: Tensor
+    """Whether the game is over, bool (B,)."""
+    lives_B: Tensor
+    """Lives left, int64 (B,)."""
+
+
+Noise = Sequence[torch.Generator]
+"""One generator a game, so that a game does not depend on those it shares a batch with."""
+
+
+def sample_step(
+    model: PlayableWorld, past_BTHW: Tensor, actions_B: Tensor, temperature: float = 0.0, noise: Noise = ()
+) -> SampledStep:
+    """Play one action in each of B games after their last frames, classes uint8 (B, history, H, W).
+
+    ``temperature`` 0 takes the likeliest codes; above it they are drawn from softmax(logits/temperature)
+    with the ``noise`` of each game.
+    """
+    sight = model.world.decoder.look(past_BTHW)
+    return draw_step(model, sight, sample_codes(model, sight, actions_B, temperature, noise))
+
+
+def sample_codes(
+    model: PlayableWorld, sight: Sight, actions_B: Tensor, temperature: float = 0.0, noise: Noise = ()
+) -> Tensor:
+    """Codes (B, N) by masked decoding: each round keeps the surest cells and shows them to the next."""
+    batch, cells, rounds = len(actions_B), model.world.cells, model.config.decode_steps
+    codes_BN = torch.zeros(batch, cells, dtype=torch.long, device=actions_B.device)
+    hidden_BN = torch.ones(batch, cells, dtype=torch.bool, device=actions_B.device)
+    for number in range(1, rounds + 1):
+        logits_BNK = model.score(sight, actions_B, codes_BN, hidden_BN).float()
+        noisy_BNK = logits_BNK / max(temperature, 1e-3)
+        if temperature > 0:
+            noisy_BNK = noisy_BNK + _gumbel(logits_BNK, noise)
+        chosen_BN = torch.where(hidden_BN, noisy_BNK.argmax(-1), codes_BN)
+        sure_BN = logits_BNK.log_softmax(-1).gather(-1, chosen_BN[..., None])[..., 0]
+        sure_BN = sure_BN.masked_fill(~hidden_BN, torch.inf)
+        kept = cells * number // rounds
+        order_BN = torch.sort(sure_BN, dim=-1, descending=True, stable=True).indices
+        hidden_BN = torch.ones_like(hidden_BN).scatter(1, order_BN[:, :kept], False)
+        codes_BN = torch.where(hidden_BN, codes_BN, chosen_BN)
+    return codes_BN
+
+
+def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor) -> SampledStep:
+    """Frame and outcome of given codes."""
+    decoder = model.world.decoder
+    mixed_BChw = decoder.mix(sight, decoder.enter_codes(model.world.quantizer.vectors(codes_BN)))
+    reward, done, lives = model.heads(mixed_BChw)
+    return SampledStep(
+        frames_BHW=decoder.draw(sight, mixed_BChw).argmax(1).to(torch.uint8),
+        rewards_B=reward.argmax(-1),
+        done_B=done.argmax(-1).bool(),
+        lives_B=lives.argmax(-1),
+    )
+
+
+def _gumbel(logits_BNK: Tensor, noise: Noise) -> Tensor:
+    """Gumbel noise, drawn game by game on the CPU; argmax(logits + noise) samples softmax(logits)."""
+    shape = logits_BNK.shape[1:]
+    uniform_BNK = torch.stack([torch.rand(shape, generator=generator) for generator in noise])
+    gumbel: Tensor = -torch.log(-torch.log(uniform_BNK.clamp(1e-9, 1 - 1e-7)))
+    return gumbel.to(logits_BNK.device)

@@ -1,0 +1,169 @@
+"""The training loop. It knows neither Ray nor files: batches come in, reports go out."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.optim import Optimizer
+
+from rayatari.config.world import OptimizerConfig
+from rayatari.dataset.windows import WindowBatch
+from rayatari.errors import UserError
+from rayatari.training.task import Task
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the loop tells after some steps."""
+
+    step: int
+    """Steps done."""
+    metrics: Mapping[str, float]
+    """Means since the report before."""
+    picture: NDArray[np.uint8] | None = None
+    """Predictions on held-out windows, uint8 (height, width, 3) RGB."""
+    state: Mapping[str, Any] | None = field(default=None, repr=False)
+    """All that resuming needs, on the CPU; present at checkpoints."""
+
+
+Reporter = Callable[[Report], None]
+
+
+class Trainer:
+    """A model, its optimizer and averaged weights, and how far they have come."""
+
+    def __init__(
+        self, task: Task, model: nn.Module, device: torch.device, precision: torch.dtype, seed: int
+    ) -> None:
+        self.task, self.device, self.precision = task, device, precision
+        self.plain = model
+        self.model = model
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(self.trained, task.optimizer)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.step = 0
+        self.seconds = 0.0
+        self.averaged = _copy(model.state_dict())
+        self.best: dict[str, Any] = {
+            "relative_error": math.inf,
+            "step": 0,
+            "weights": _copy(self.averaged, "cpu"),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """A snapshot to resume from."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": _copy(self.plain.state_dict(), "cpu"),
+            "averaged": _copy(self.averaged, "cpu"),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on from a snapshot."""
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.plain.load_state_dict(state["model"])
+        self.averaged, self.best = _copy(state["averaged"], self.device), dict(state["best"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+
+    def run(self, batches: Iterator[WindowBatch], heldout: WindowBatch, report: Reporter) -> None:
+        """Train to the task's last step, reporting and checkpointing as the config says."""
+        config = self.task.config.training
+        logs: list[Mapping[str, float]] = []
+        started = time.monotonic() - self.seconds
+        while self.step < self.task.steps:
+            logs.append(self._train_step(next(batches)))
+            self.seconds = time.monotonic() - started
+            last = self.step == self.task.steps
+            if last or self.step % config.checkpoint_every == 0:
+                tested, picture = self._test(heldout)
+                report(Report(self.step, {**_means(logs), **tested}, picture, self.state()))
+                logs = []
+            elif self.step % config.report_every == 0:
+                report(Report(self.step, _means(logs)))
+                logs = []
+
+    def _train_step(self, batch: WindowBatch) -> dict[str, float]:
+        settings = self.task.optimizer
+        progress = self.step / self.task.steps
+        rate = learning_rate(settings, self.step, self.task.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        inputs = self.task.prepare(self.plain, batch, self.device)
+        with torch.autocast(self.device.type, self.precision, self.precision != torch.float32):
+            loss, logs = self.model(*inputs, progress, self.generator)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.trained, settings.clip)
+        if not torch.isfinite(norm):
+            raise UserError(
+                f"training diverged at step {self.step} (loss {loss.item():.3g}): lower "
+                "the optimizer's lr, or use training.precision=fp32, and run again"
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self._average(settings.averaging)
+        return {name: float(value) for name, value in logs.items()} | {"learning_rate": rate}
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        """Move the averaged weights; early on they follow closely (decay grows with the step)."""
+        decay = min(decay, self.step / (self.step + 10))
+        for name, value in self.plain.state_dict().items():
+            kept = self.averaged[name]
+            if value.is_floating_point():
+                kept.lerp_(value, 1 - decay)
+            else:
+                kept.copy_(value)
+
+    def _test(self, heldout: WindowBatch) -> tuple[dict[str, float], NDArray[np.uint8]]:
+        """Test the averaged weights on held-out windows, and keep them if they are the best so far."""
+        current = _copy(self.plain.state_dict())
+        self.plain.load_state_dict(self.averaged)
+        self.plain.eval()
+        with torch.no_grad(), torch.autocast(self.device.type, self.precision):
+            tested = {k: float(v) for k, v in self.task.test(self.plain, heldout, self.device).items()}
+            picture = self.task.picture(self.plain, heldout, self.device)
+        self.plain.load_state_dict(current)
+        self.plain.train()
+        if tested["relative_error"] <= self.best["relative_error"]:
+            weights = _copy(self.averaged, "cpu")
+            self.best = {"relative_error": tested["relative_error"], "step": self.step, "weights": weights}
+        return {f"heldout/{name}": value for name, value in tested.items()}, picture
+
+
+def make_optimizer(parameters: list[nn.Parameter], config: OptimizerConfig) -> Optimizer:
+    """Fused AdamW that decays matrices and convolutions, not biases and gains."""
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), fused=True)
+
+
+def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
+    """Linear warm-up, then a cosine from ``lr`` to ``final_lr`` · ``lr`` (Loshchilov & Hutter, 2017)."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    cosine = 0.5 + 0.5 * math.cos(math.pi * step / steps)
+    return config.lr * warm * (config.final_lr + (1 - config.final_lr) * cosine)
+
+
+def _copy(
+    weights: Mapping[str, torch.Tensor], device: str | torch.device | None = None
+) -> dict[str, torch.Tensor]:
+    return {name: value.detach().to(device, copy=True) for name, value in weights.items()}
+
+
+def _means(logs: list[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for log in logs for name in log)
+    return {name: float(np.mean([log[name] for log in logs if name in log])) for name in names}

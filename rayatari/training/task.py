@@ -1,0 +1,53 @@
+"""What a stage teaches: the seam between the training loop and the models."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rayatari.config.schema import Config
+from rayatari.config.world import OptimizerConfig
+from rayatari.dataset.windows import WindowBatch
+
+
+class Task(Protocol):
+    """One training stage. Tasks are pickled to workers, so they hold values, not networks."""
+
+    @property
+    def config(self) -> Config:
+        """The whole configuration."""
+
+    @property
+    def label(self) -> str:
+        """Name for progress bars."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        """Optimizer settings."""
+
+    @property
+    def horizon(self) -> int:
+        """Frames after the present that a training window holds."""
+
+    @property
+    def dataset(self) -> str:
+        """Path or URI of the dataset."""
+
+    def build(self) -> nn.Module:
+        """A new model on the CPU, as training starts from it."""
+
+    def prepare(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> tuple[Any, ...]:
+        """The model's inputs of a batch, on ``device``."""
+
+    def test(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> Mapping[str, Tensor]:
+        """Measures on held-out windows. ``relative_error`` selects the weights that are kept."""
+
+    def picture(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> NDArray[np.uint8]:
+        """Predictions as one picture, uint8 (height, width, 3) RGB."""

@@ -1,0 +1,123 @@
+"""``rayatari train-world``: the latent-action VQ-VAE from recorded video, without actions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rayatari.checkpoint import is_finished, new_card, save_bundle
+from rayatari.config.schema import Config
+from rayatari.config.world import OptimizerConfig
+from rayatari.dataset.info import DatasetInfo
+from rayatari.dataset.windows import WindowBatch
+from rayatari.models.latent_action import LatentActionModel
+from rayatari.models.losses import changed_error, rare_color_weights
+from rayatari.models.quantizer import code_perplexity
+from rayatari.paths import stage_dir
+from rayatari.training.feed import heldout_windows
+from rayatari.training.pictures import prediction_sheet
+from rayatari.training.stage import (
+    attach_perception,
+    bundle_weights,
+    dataset_path,
+    frames_to,
+    kept_metrics,
+    matching_info,
+    relative_error,
+    run_backend,
+)
+
+KIND = "world"
+SHOWN = 4
+"""Samples on a picture."""
+
+
+@dataclass(frozen=True)
+class WorldTask:
+    """Training of the latent-action model."""
+
+    config: Config
+    info: DatasetInfo
+    label: str = "train-world"
+    horizon: int = 1
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return self.config.world.steps
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        """Optimizer settings."""
+        return self.config.world.optimizer
+
+    @property
+    def dataset(self) -> str:
+        """Path or URI of the dataset."""
+        return dataset_path(self.config)
+
+    def build(self) -> LatentActionModel:
+        """An untrained model, with the weights of rare colours measured on held-out frames."""
+        model = LatentActionModel(self.config.world, self.info.palette, self.info.frame_shape)
+        losses = self.config.world.losses
+        if losses.rare_color:
+            frames = model.codec.encode(heldout_windows(self).frames[:, -1])
+            weights_P = rare_color_weights(frames, model.codec.colors, losses.rare_color)
+            model.color_weights_P.copy_(weights_P)
+        attach_perception(model, self.config)
+        return model
+
+    def prepare(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> tuple[Any, ...]:
+        """Frames as classes; actions are not looked at."""
+        assert isinstance(model, LatentActionModel)
+        return (frames_to(model.codec, batch, device),)
+
+    def test(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> Mapping[str, Tensor]:
+        """Errors on held-out windows, with the codes of the real next frame and without codes."""
+        assert isinstance(model, LatentActionModel)
+        frames_BTHW = frames_to(model.codec, batch, device)
+        past_BTHW, next_BHW = frames_BTHW[:, :-1], frames_BTHW[:, -1]
+        present_BHW = past_BTHW[:, -1]
+        codes_BN = model.true_codes(present_BHW, next_BHW)
+        with_codes_BHW = model.predict(past_BTHW, codes_BN)
+        without_BHW = model.predict(past_BTHW, None)
+        return {
+            "changed_error": changed_error(with_codes_BHW, present_BHW, next_BHW),
+            "changed_error_without_codes": changed_error(without_BHW, present_BHW, next_BHW),
+            "relative_error": relative_error(with_codes_BHW, present_BHW, next_BHW),
+            "relative_error_without_codes": relative_error(without_BHW, present_BHW, next_BHW),
+            "code_perplexity": code_perplexity(codes_BN, model.quantizer.size),
+            "codes_used": torch.tensor(float(len(codes_BN.unique()))),
+        }
+
+    def picture(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> NDArray[np.uint8]:
+        """Last frame, next frame, and predictions with and without codes."""
+        assert isinstance(model, LatentActionModel)
+        past_BTHW = frames_to(model.codec, batch, device)[:SHOWN, :-1]
+        next_BHW = frames_to(model.codec, batch, device)[:SHOWN, -1]
+        codes_BN = model.true_codes(past_BTHW[:, -1], next_BHW)
+        drawn = [model.codec.decode(model.predict(past_BTHW, codes)) for codes in (codes_BN, None)]
+        return prediction_sheet(batch.frames[:SHOWN, -2], batch.frames[:SHOWN, -1], drawn)
+
+
+def run(config: Config) -> None:
+    """Train the world model into ``runs/<name>/world``."""
+    folder = stage_dir(config, "world")
+    if is_finished(folder):
+        print(f"train-world: finished, see {folder}")
+        return
+    task = WorldTask(config, matching_info(config))
+    state = run_backend(task, folder)
+    card = new_card(
+        KIND, config,
+        model={"palette": task.info.palette, "frame_shape": task.info.frame_shape},
+        metrics=kept_metrics(task, state),
+        inputs={"dataset": dataset_path(config)},
+        seconds=round(state["seconds"], 1),
+    )  # fmt: skip
+    save_bundle(folder, card, bundle_weights(state))
+    print(f"train-world: held-out error on changed pixels {card.metrics['changed_error']:.2%}, see {folder}")
