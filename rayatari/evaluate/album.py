@@ -6,7 +6,7 @@ import numpy as np
 
 from rayatari.evaluate.measure import Measured
 from rayatari.evaluate.open_loop import Rollout
-from rayatari.evaluate.pictures import animated_gif, difference, indices, png_uri
+from rayatari.evaluate.pictures import animated_gif, data_uri, difference, indices, png
 from rayatari.evaluate.report import Strip
 
 _GIF_STEPS = 150
@@ -21,9 +21,9 @@ def film_strip(rollout: Rollout, steps: Sequence[int]) -> Strip:
         caption=f"Player: {trace.player} (seed {trace.seed}, from step {rollout.start.step})",
         steps=reached,
         rows={
-            "real": [png_uri(indices(real)) for _, real in pairs],
-            "neural": [png_uri(indices(neural)) for neural, _ in pairs],
-            "difference": [png_uri(difference(neural, real)) for neural, real in pairs],
+            "real": [data_uri("image/png", png(indices(real))) for _, real in pairs],
+            "neural": [data_uri("image/png", png(indices(neural))) for neural, _ in pairs],
+            "difference": [data_uri("image/png", png(difference(neural, real))) for neural, real in pairs],
         },
     )
 

@@ -10,7 +10,7 @@ from rayatari.agent.players import Player
 from rayatari.dataset.plan import EVALUATION_SEED
 from rayatari.evaluate.interface import BatchGame, Frames, Reader, Reading
 from rayatari.evaluate.stats import Estimate, mean
-from rayatari.evaluate.traces import Start, contexts, lives_of
+from rayatari.evaluate.traces import Start, contexts
 
 
 @dataclass
@@ -66,7 +66,7 @@ def play_closed_loop(
     """
     seeds = [EVALUATION_SEED + number for number in range(len(players))]
     plays = [Play(player.name) for player in players]
-    frames = game.reset(seeds, contexts(openings, game.history), lives_of(openings))
+    frames = game.reset(seeds, contexts(openings, game.history))
     for number, player in enumerate(players):
         player.reset(seeds[number])
         _see(plays[number], frames[number], reader, number in keep)

@@ -27,12 +27,13 @@ def plain(value: float) -> str:
 
 
 def estimate(found: Mapping[str, Any] | None, form: Any = percent, missing: str = NOTHING) -> str:
-    """A measured number: its value, below it in small print interval and count."""
+    """A measured number: its value, below it in small print interval (where it has a width) and count."""
     if found is None or not found["n"]:
         return f"<td>{NOTHING}</td>"
     value = missing if found["value"] is None else form(found["value"])
-    known = found["low"] is not None and found["high"] is not None
-    interval = f"{form(found['low'])} … {form(found['high'])}, " if known else ""
+    low, high = found["low"], found["high"]
+    told = low is not None and high is not None and low < high
+    interval = f"{form(low).split(' ')[0]} … {form(high)}, " if told else ""
     return f"<td><b>{text(value)}</b><small>{text(interval)}n {found['n']:,}</small></td>"
 
 

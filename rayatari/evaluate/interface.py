@@ -43,9 +43,7 @@ class BatchGame(Protocol):
     def history(self) -> int:
         """Frames of context that a prediction depends on."""
 
-    def reset(
-        self, seeds: Sequence[int], frames: Frames | None = None, lives: Sequence[int] | None = None
-    ) -> Frames:
+    def reset(self, seeds: Sequence[int], frames: Frames | None = None) -> Frames:
         """Start games after real ``frames``, uint8 (B, T, 210, 160), one a seed; return the last ones."""
 
     def step(self, actions: Sequence[int]) -> BatchResult:
@@ -56,14 +54,14 @@ class BatchGame(Protocol):
 class CodedGame(BatchGame, Protocol):
     """A game that draws each frame from a grid of N discrete codes."""
 
-    def true_codes(self, frames_BTHW: Frames, next_BHW: Frames) -> NDArray[np.int64]:
-        """The codes that the encoder gives to what really happened, int (B, N)."""
+    def true_codes(self, present: Frames, following: Frames) -> NDArray[np.int64]:
+        """The codes (B, N) that the encoder gives to the step between two frames (B, 210, 160)."""
 
     def sample_codes(self, actions: Sequence[int]) -> NDArray[np.int64]:
-        """The codes that the mapper draws for the current state and ``actions``, int (B, N)."""
+        """The codes (B, N) that the mapper chooses for ``actions`` now; the games stand still."""
 
-    def step_with_codes(self, codes_BN: NDArray[np.int64], actions: Sequence[int]) -> BatchResult:
-        """Play one step whose codes are given."""
+    def step_with_codes(self, codes: NDArray[np.int64]) -> BatchResult:
+        """Go one step by given codes (B, N) instead of actions."""
 
 
 class Reading(Protocol):

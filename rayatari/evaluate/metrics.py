@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayatari.evaluate.interface import Frames
-from rayatari.games.palette import GREY
+from rayatari.games.palette import to_grey
 
 _PEAK = 255.0
 _WINDOW, _SIGMA = 11, 1.5
@@ -35,7 +35,7 @@ def wrong_changed_pixels(predicted: Frames, current: Frames, following: Frames) 
 
 def squared_error(predicted: Frames, real: Frames) -> NDArray[np.float64]:
     """Mean squared difference of the grey levels of each frame, float (...)."""
-    difference = GREY[predicted].astype(np.float64) - GREY[real]
+    difference = to_grey(predicted).astype(np.float64) - to_grey(real)
     return np.asarray(np.mean(difference**2, axis=(-2, -1)))
 
 
@@ -51,33 +51,33 @@ def ssim(predicted: Frames, real: Frames) -> NDArray[np.float64]:
     window of 11 × 11 pixels with deviation 1.5, K1 = 0.01, K2 = 0.03, averaged over all positions
     at which the window lies inside the frame.
     """
-    x, y = GREY[predicted].astype(np.float32), GREY[real].astype(np.float32)
+    x, y = to_grey(predicted).astype(np.float64), to_grey(real).astype(np.float64)
     mean_x, mean_y = _blur(x), _blur(y)
     variance_x = _blur(x * x) - mean_x**2
     variance_y = _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
     structure = (2 * covariance + _C2) / (variance_x + variance_y + _C2)
-    return np.asarray(np.mean(luminance * structure, axis=(-2, -1), dtype=np.float64))
+    return np.asarray(np.mean(luminance * structure, axis=(-2, -1)))
 
 
 def _count(pixels: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.asarray(np.count_nonzero(pixels, axis=(-2, -1)), np.int64)
 
 
-def _blur(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Gaussian window at every inside position: two products with band matrices, (..., H, W) float32."""
+def _blur(images: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaussian window at every inside position, (..., H - 10, W - 10): two products with band matrices."""
     height, width = images.shape[-2:]
     return np.asarray(_band(height) @ images @ _band(width).T)
 
 
 @cache
-def _band(size: int) -> NDArray[np.float32]:
+def _band(size: int) -> NDArray[np.float64]:
     """Matrix (size - 10, size) whose rows are the one-dimensional window at each inside position."""
     offsets = np.arange(_WINDOW) - _WINDOW // 2
     window = np.exp(-(offsets**2) / (2 * _SIGMA**2))
     window /= window.sum()
-    band = np.zeros((size - _WINDOW + 1, size), np.float32)
+    band = np.zeros((size - _WINDOW + 1, size))
     for row in range(len(band)):
         band[row, row : row + _WINDOW] = window
     return band

@@ -10,7 +10,7 @@ from rayatari.evaluate import metrics
 from rayatari.evaluate.baselines import copy_last_frame, cross_fitted_codes
 from rayatari.evaluate.interface import BatchGame, CodedGame, Frames
 from rayatari.evaluate.stats import Estimate, mean, share
-from rayatari.evaluate.traces import Start, contexts, lives_of, next_actions, next_frames, seeds_of
+from rayatari.evaluate.traces import Start, contexts, next_actions, next_frames, seeds_of
 
 PIXELS = 210 * 160
 
@@ -130,8 +130,8 @@ def _codes(
     for chosen in _batches(len(starts), batch):
         part = [starts[i] for i in chosen]
         history = contexts(part, game.history)
-        true.append(game.true_codes(history, next_frames(part)))
-        game.reset(seeds_of(part), history, lives_of(part))
+        true.append(game.true_codes(history[:, -1], next_frames(part)))
+        game.reset(seeds_of(part), history)
         sampled.append(game.sample_codes(next_actions(part)))
     return np.concatenate(true), np.concatenate(sampled)
 
@@ -151,15 +151,15 @@ def _predictions(
     true: NDArray[np.int64] | None,
     common: NDArray[np.int64] | None,
 ) -> Iterator[tuple[str, Frames]]:
-    seeds, lives, actions = seeds_of(starts), lives_of(starts), next_actions(starts)
-    game.reset(seeds, history, lives)
-    yield "neural", game.step(actions).frames
+    seeds = seeds_of(starts)
+    game.reset(seeds, history)
+    yield "neural", game.step(next_actions(starts)).frames
     yield "copy_last_frame", copy_last_frame(history)
     if isinstance(game, CodedGame):
         for name, codes in (("true_codes", true), ("common_codes", common)):
             assert codes is not None
-            game.reset(seeds, history, lives)
-            yield name, game.step_with_codes(codes, actions).frames
+            game.reset(seeds, history)
+            yield name, game.step_with_codes(codes).frames
 
 
 def _count(into: _Counts, frames: Frames, current: Frames, real: Frames) -> None:

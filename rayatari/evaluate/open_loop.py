@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rayatari.evaluate import metrics
 from rayatari.evaluate.interface import BatchGame, Frames, Reader, Reading
 from rayatari.evaluate.stats import Estimate, shares
-from rayatari.evaluate.traces import Start, contexts, lives_of, next_actions, next_frames, seeds_of
+from rayatari.evaluate.traces import Start, contexts, next_actions, next_frames, seeds_of
 
 PIXELS = 210 * 160
 
@@ -83,7 +83,7 @@ def play_open_loop(
         Rollout(start, np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.float32))
         for start, n in zip(starts, steps, strict=True)
     ]
-    frozen = game.reset(seeds_of(starts), contexts(starts, game.history), lives_of(starts))
+    frozen = game.reset(seeds_of(starts), contexts(starts, game.history))
     for ahead in range(max(steps)):
         result = game.step(next_actions(starts, ahead))
         real = next_frames(starts, ahead)

@@ -1,7 +1,7 @@
 """Frames as small, palette-exact pictures: PNG stills and animated GIFs of real | neural | difference.
 
 Every picture has one fixed colour table: 0-127 the colours of ALE's palette (a palette byte is even,
-so byte // 2), 128-159 dimmed greys for what a difference picture shows as right, then three marks.
+so byte // 2), 128-159 dimmed greys for what a difference picture shows as right, then the marks.
 """
 
 import base64
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from rayatari.evaluate.interface import Frames
-from rayatari.games.palette import GREY, RGB
+from rayatari.games.palette import RGB, to_grey
 
-_DIM, _WRONG, _TEXT, _BACK = 128, 160, 161, 162
+_DIM, _WRONG, _HALO, _TEXT, _BACK, _CLEAR = 128, 160, 161, 162, 163, 255
 _DIM_BRIGHTEST = 110
-_WRONG_RGB, _TEXT_RGB, _BACK_RGB = (255, 0, 200), (225, 225, 225), (24, 24, 28)
-_HEADER, _GAP = 14, 4
+_MARKS = [(255, 0, 200), (110, 0, 86), (225, 225, 225), (24, 24, 28)]
+_HEADER, _GAP, _HALO_PIXELS = 14, 4, 2
 
 
 def _table() -> list[int]:
     """The colour table of all pictures, as Pillow wants it: 256 × (r, g, b)."""
     dimmed = np.linspace(0, _DIM_BRIGHTEST, 32).astype(int)
-    rows = [*RGB[::2].tolist(), *([level] * 3 for level in dimmed), _WRONG_RGB, _TEXT_RGB, _BACK_RGB]
+    rows = [*RGB[::2].tolist(), *([level] * 3 for level in dimmed), *_MARKS]
     rows += [(0, 0, 0)] * (256 - len(rows))
     return [int(value) for row in rows for value in row]
 
@@ -35,16 +35,32 @@ def indices(frames: Frames) -> NDArray[np.uint8]:
 
 
 def difference(neural: Frames, real: Frames) -> NDArray[np.uint8]:
-    """Indices of a picture of ``real``, grey and dimmed, with every wrong pixel in magenta."""
-    dimmed = (_DIM + (GREY[real] >> 3)).astype(np.uint8)
-    return np.where(neural != real, np.uint8(_WRONG), dimmed)
+    """Indices of a picture of ``real``, grey and dimmed, with every wrong pixel in magenta and haloed."""
+    wrong = neural != real
+    picture = (_DIM + (to_grey(real) >> 3)).astype(np.uint8)
+    picture[_grown(wrong, _HALO_PIXELS)] = _HALO
+    picture[wrong] = _WRONG
+    return picture
 
 
-def png_uri(picture: NDArray[np.uint8]) -> str:
-    """A picture of indices, uint8 (H, W), as a data URI."""
+def _grown(marked: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """What lies within ``pixels`` rows and columns of a marked pixel, bool (..., H, W)."""
+    grown = marked.copy()
+    for shift in range(1, pixels + 1):
+        grown[..., shift:, :] |= marked[..., :-shift, :]
+        grown[..., :-shift, :] |= marked[..., shift:, :]
+    tall = grown.copy()
+    for shift in range(1, pixels + 1):
+        grown[..., shift:] |= tall[..., :-shift]
+        grown[..., :-shift] |= tall[..., shift:]
+    return grown
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """A picture of indices, uint8 (H, W), as PNG file."""
     buffer = io.BytesIO()
     _image(picture).save(buffer, "PNG", optimize=True)
-    return data_uri("image/png", buffer.getvalue())
+    return buffer.getvalue()
 
 
 def data_uri(kind: str, data: bytes) -> str:
@@ -61,7 +77,15 @@ def animated_gif(
     ]
     buffer = io.BytesIO()
     images[0].save(
-        buffer, "GIF", save_all=True, append_images=images[1:], duration=milliseconds, loop=0, optimize=False
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=images[1:],
+        duration=milliseconds,
+        loop=0,
+        optimize=True,
+        transparency=_CLEAR,  # stands for what does not change from one frame to the next
+        disposal=1,
     )
     return buffer.getvalue()
 

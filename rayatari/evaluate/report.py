@@ -75,6 +75,7 @@ def render(results: Mapping[str, Any], pictures: Pictures, curves: Sequence[Trai
         _open_loop(results["open_loop"]),
         _rules(results),
         _closed_loop(results["closed_loop"], pictures),
+        _held_out(results["held_out"]),
         _making(results, curves),
         _glossary(),
         _details(results),
@@ -250,7 +251,7 @@ def _open_loop(found: Mapping[str, Any]) -> str:
     ]
     if "objects" in found:
         rows += _object_rows(found["objects"]["at"], horizons)
-        parts.append(table(["", *(f"{h} steps" for h in horizons)], rows))
+        parts.append(table(["", *(f"step {h}" for h in horizons)], rows))
         ways = found["objects"]["divergence"]
         last = f"beyond {horizons[-1]}"
         parts.append(
@@ -260,7 +261,7 @@ def _open_loop(found: Mapping[str, Any]) -> str:
             )
         )
     else:
-        parts.append(table(["", *(f"{h} steps" for h in horizons)], rows))
+        parts.append(table(["", *(f"step {h}" for h in horizons)], rows))
     return section("Open loop", *parts)
 
 
@@ -308,6 +309,28 @@ def _closed_loop(sides: Mapping[str, Any], pictures: Pictures) -> str:
         figure(gif, "The same player from the same opening: real (left), neural (right)."),
         table(["", *_SIDES.values()], rows),
         figure(plot, "Points of each game."),
+    )
+
+
+def _held_out(players: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    rows = [
+        (
+            player,
+            [
+                f"<td>{len(episodes)}</td>",
+                f"<td>{sum(e['steps'] for e in episodes):,}</td>",
+                f"<td>{plain(sum(e['points'] for e in episodes) / len(episodes))}</td>",
+                f"<td>{sum(e['game_over'] for e in episodes)}</td>",
+            ],
+        )
+        for player, episodes in players.items()
+    ]
+    return section(
+        "Held-out play",
+        paragraph(
+            "The real episodes that everything is measured on. Their emulator seeds are kept for evaluation."
+        ),
+        table(["player", "episodes", "steps", "points an episode", "played to the end"], rows),
     )
 
 

@@ -4,7 +4,7 @@ A rule looks at one :class:`Play` and counts how often it could have been broken
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from rayatari.games.readers import BreakoutReading
 
 BRICK_POINTS = np.array([7, 7, 4, 4, 1, 1])
 """Points for a brick of each row of the wall, from top to bottom."""
-_SLACK = 1
-"""Steps by which score and lives may be drawn before or after what causes them."""
+_LAG = 1
+"""Steps by which the real game draws score and lives later than what causes them."""
 _STILL_PIXELS = 1.0
 _PADDLE_ENDS = (8.0, 144.0)
 _DIRECTIONS = {"LEFT": -1, "RIGHT": 1, "NOOP": 0, "FIRE": 0}
@@ -45,15 +45,15 @@ def ball_whole(play: Play, action_names: Sequence[str]) -> Counts:
 
 
 def points_match_bricks(play: Play, action_names: Sequence[str]) -> Counts:
-    """Bricks vanish with the points that they are worth, of all steps at which either happens."""
+    """The screen adds the points that vanished bricks are worth, of all steps at which it should or does."""
     walls = np.stack([r.bricks for r in _breakout(play)])
     vanished = (walls[:-1] & ~walls[1:]).sum(axis=2) @ BRICK_POINTS
-    return _matched(vanished.astype(np.float64), _changes([r.score for r in _breakout(play)]))
+    return _followed(vanished.astype(np.float64), _changes([r.score for r in _breakout(play)]))
 
 
 def reward_matches_screen(play: Play, action_names: Sequence[str]) -> Counts:
-    """The reward equals the points that the screen adds, of all steps at which either is not zero."""
-    return _matched(np.array(play.rewards), _changes([r.score for r in _breakout(play)]))
+    """The screen adds the points that the game reports, of all steps at which it should or does."""
+    return _followed(np.array(play.rewards), _changes([r.score for r in _breakout(play)]))
 
 
 def bricks_stay_gone(play: Play, action_names: Sequence[str]) -> Counts:
@@ -65,10 +65,22 @@ def bricks_stay_gone(play: Play, action_names: Sequence[str]) -> Counts:
 
 
 def lives_fall_with_ball(play: Play, action_names: Sequence[str]) -> Counts:
-    """A ball that disappears costs one life, and a life goes only with the ball, of all such steps."""
+    """One life goes whenever the ball does, of all absences of the ball between two sights of it.
+
+    A life that goes while the ball is there breaks the rule too. (The real ball is out of sight for
+    some steps before its life goes, and the next one can be served in the very step after.)
+    """
     readings = _breakout(play)
-    lost = [float(a.ball is not None and b.ball is None) for a, b in itertools.pairwise(readings)]
-    return _matched(np.array(lost), -_changes([r.lives for r in readings]))
+    drops = -_changes([r.lives for r in readings])
+    explained = np.zeros(len(drops), bool)
+    held = occasions = 0
+    for first, end in _absences([r.ball is not None for r in readings]):
+        during = slice(max(first - 1, 0), end + _LAG)
+        explained[during] = True
+        if first > 0 and end < len(readings):
+            occasions += 1
+            held += drops[during].sum() == 1
+    return held, occasions + int(np.count_nonzero(drops[~explained]))
 
 
 def score_and_lives_legal(play: Play, action_names: Sequence[str]) -> Counts:
@@ -136,16 +148,25 @@ def _changes(numbers: Sequence[int | None]) -> NDArray[np.float64]:
     return np.diff(known)
 
 
-def _matched(cause: NDArray[np.float64], effect: NDArray[np.float64]) -> Counts:
-    """Pair equal causes and effects at most ``_SLACK`` steps apart; what finds no partner broke the rule."""
-    open_effects = effect.copy()
+def _absences(seen: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """First frame of each run of frames without, and the frame after it."""
+    for is_seen, run in itertools.groupby(enumerate(seen), key=lambda pair: pair[1]):
+        if not is_seen:
+            frames = [frame for frame, _ in run]
+            yield frames[0], frames[-1] + 1
+
+
+def _followed(caused: NDArray[np.float64], shown: NDArray[np.float64]) -> Counts:
+    """The screen adds what was caused, at once or a step later, of all steps at which it should or does.
+
+    What was caused before the first step is not known, so what the first step shows is not judged; nor
+    is what the last step causes and does not show yet.
+    """
     held = occasions = 0
-    for step in np.flatnonzero(cause).tolist():
-        occasions += 1
-        near = range(max(0, step - _SLACK), min(len(effect), step + _SLACK + 1))
-        for other in sorted(near, key=lambda other: abs(other - step)):
-            if open_effects[other] == cause[step]:
-                open_effects[other] = 0
-                held += 1
-                break
-    return held, occasions + int(np.count_nonzero(open_effects))
+    due = caused[0] if shown[0] == 0 else 0.0
+    for new, change in zip(caused[1:], shown[1:], strict=True):
+        if due or change:
+            occasions += 1
+            held += change in (due, due + new)
+        due = new if change in (0, due) else 0.0
+    return held, occasions

@@ -19,11 +19,16 @@ from rayatari.games.catalog import get_game
 from rayatari.games.emulator import Emulator
 from rayatari.games.readers import get_reader
 from rayatari.games.spec import GameSpec
-from rayatari.models.neural_game import NeuralGame
+from rayatari.models.neural_game import KIND, REMEDY, NeuralGame
 from rayatari.paths import read_json, stage_dir, write_atomic, write_json
 from rayatari.records import read_jsonl
+from rayatari.training.hardware import pick_device
 
-_CURVES: dict[str, tuple[str, ...]] = {"agent": (), "world": (), "mapper": ()}
+_CURVES = {
+    "agent": ("score", "evaluation/score_mean"),
+    "world": ("loss", "heldout/changed_error"),
+    "mapper": ("loss", "heldout/changed_error"),
+}
 """Metrics of each stage's metrics.jsonl that the report plots."""
 
 
@@ -41,7 +46,7 @@ def run(config: Config) -> None:
     players = {policy_name(entry): _maker(entry, config, spec) for entry in config.evaluate.players}
     measured = measure(game, Emulator(spec, config.emulator), players, config.evaluate, reader)
     results = summary.results(measured, config, spec, reader)
-    _write_report(folder, config, bundle, measured, results, began)
+    write_report(folder, config, bundle, measured, results, began)
     _print_headline(results, folder)
 
 
@@ -54,10 +59,11 @@ def _check_same(folder: Path, bundle: Path) -> None:
 
 def _load(bundle: Path, config: Config, spec: GameSpec) -> NeuralGame:
     """The neural game, after checking that it is one of this game and of these settings."""
-    card = read_card(bundle, "neural-game", "run 'rayatari train-mapper' first, or set evaluate.weights=DIR")
+    card = read_card(bundle, KIND, REMEDY)
     if card.game != spec.name:
         raise UserError(f"{bundle} is a neural {card.game}, not {spec.name}: set game={card.game}")
-    game = NeuralGame.load(bundle, device=config.training.device, temperature=config.evaluate.temperature)
+    device = pick_device(config.training.device).type
+    game = NeuralGame.load(bundle, device=device, temperature=config.evaluate.temperature)
     if game.frame_skip != config.emulator.frame_skip:
         raise UserError(f"{bundle} has another frame skip: set emulator.frame_skip={game.frame_skip}")
     return game
@@ -69,7 +75,7 @@ def _maker(entry: PlayerConfig, config: Config, spec: GameSpec) -> Callable[[], 
     return lambda: ErringPlayer(make_player(located, spec), entry, spec, policy_name(entry))
 
 
-def _write_report(
+def write_report(
     folder: Path, config: Config, bundle: Path, measured: Measured, results: dict[str, Any], began: float
 ) -> None:
     """Write the animations, report.html and report.json, and the card last."""

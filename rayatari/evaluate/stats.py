@@ -7,6 +7,7 @@ Frames of one rollout depend on each other, so they are never resampled one by o
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -99,6 +100,7 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+@cache
 def _weights(units: int) -> NDArray[np.float64]:
     """How often each resample draws each unit, (resamples, units)."""
     if not units:
@@ -106,5 +108,6 @@ def _weights(units: int) -> NDArray[np.float64]:
     return np.random.default_rng(0).multinomial(units, np.full(units, 1 / units), _RESAMPLES).astype(float)
 
 
+@cache
 def _picks(units: int) -> NDArray[np.int64]:
     return np.random.default_rng(0).integers(units, size=(_RESAMPLES, units))

@@ -15,7 +15,7 @@ p { max-width: 46rem; margin: .5rem 0; }
 .note, figcaption, small { color: var(--soft); font-size: .85rem; }
 .verdict { font-size: 1.1rem; }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr));
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr));
   gap: .8rem; margin: 1.2rem 0; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; }
 .card b { display: block; font-size: 1.6rem; line-height: 1.3; } .card span { font-size: .9rem; }
@@ -29,8 +29,7 @@ tbody th { font-weight: 500; }
 td b { font-weight: 600; } td small { display: block; font-size: .75rem; }
 figure { margin: 1rem 0; }
 figure > svg { width: 100%; max-width: 46rem; height: auto; font-family: system-ui, sans-serif; }
-figure > img { width: 100%; max-width: 62rem; height: auto; display: block; border-radius: .3rem;
-  image-rendering: pixelated; }
+figure > img { width: 100%; max-width: 62rem; height: auto; display: block; border-radius: .3rem; }
 figure > img.narrow { max-width: 41rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 0 1.2rem; }
 .strip td, .strip th { padding: .15rem .2rem; border: 0; }

@@ -145,8 +145,3 @@ def next_frames(starts: Sequence[Start], ahead: int = 0) -> Frames:
 def seeds_of(starts: Sequence[Start]) -> list[int]:
     """Seeds for the neural game's own chance, one a start."""
     return [EVALUATION_SEED + number for number in range(len(starts))]
-
-
-def lives_of(starts: Sequence[Start]) -> list[int]:
-    """Lives at each start."""
-    return [int(start.trace.lives[start.step]) for start in starts]
