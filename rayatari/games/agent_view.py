@@ -20,7 +20,7 @@ def agent_view(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.rint(view_NHW).astype(np.uint8).reshape(*frames.shape[:-2], VIEW_SIZE, VIEW_SIZE)
 
 
-def _area_weights(size: int) -> NDArray[np.float32]:
+def area_weights(size: int) -> NDArray[np.float32]:
     """Share of each of ``size`` pixels in each of the view's pixels, float32 (84, size); rows sum to 1."""
     edges = np.arange(VIEW_SIZE + 1) * (size / VIEW_SIZE)
     pixels = np.arange(size)
@@ -29,5 +29,5 @@ def _area_weights(size: int) -> NDArray[np.float32]:
     return weights
 
 
-_ROWS = _area_weights(SCREEN_HEIGHT)
-_COLUMNS = np.ascontiguousarray(_area_weights(SCREEN_WIDTH).T)
+_ROWS = area_weights(SCREEN_HEIGHT)
+_COLUMNS = np.ascontiguousarray(area_weights(SCREEN_WIDTH).T)
