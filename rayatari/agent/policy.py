@@ -55,6 +55,11 @@ class Policy:
         """Names of the actions, in the order of the values."""
         return self.model.action_names
 
+    @property
+    def encoder(self) -> torch.nn.Module:
+        """The convolutional features (B, F) of views scaled to 0..1, float (B, 4, 84, 84)."""
+        return self._network.encoder
+
     def q_values(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Action values, float32 (B, A), of stacked agent views, uint8 (B, 4, 84, 84)."""
         values: NDArray[np.float32] = self._network(torch.from_numpy(views)).numpy()

@@ -15,6 +15,16 @@ MAX_AGE = 255
 
 
 @dataclass(frozen=True)
+class Episode:
+    """One finished episode."""
+
+    score: float
+    """Points, unclipped."""
+    length: int
+    """Steps."""
+
+
+@dataclass(frozen=True)
 class Rollout:
     """T steps of N games. Each frame is held once, with what was done on it and what came of it."""
 
@@ -28,13 +38,5 @@ class Rollout:
     """Points that the actions scored, float32 (T, N); 0 where the outcome is LAST."""
     outcomes: NDArray[np.uint8]
     """CONTINUES, TERMINATED, TRUNCATED or LAST, uint8 (T, N)."""
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One finished episode."""
-
-    score: float
-    """Points, unclipped."""
-    length: int
-    """Steps."""
+    episodes: tuple[Episode, ...] = ()
+    """Episodes that ended in these steps."""

@@ -3,6 +3,7 @@
 import shutil
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import ray
@@ -88,7 +89,7 @@ class AgentTraining:
                 self._iterate(bar)
                 last = self.step >= self.agent.steps
                 if last or _passed(self._evaluated_at, self.step, self.agent.evaluation_every):
-                    bar.set_postfix_str("evaluating")
+                    bar.set_postfix_str("evaluating", refresh=False)
                     self._evaluate()
                 if last or _passed(self._saved_at, self.step, self.agent.checkpoint_every):
                     self.save()
@@ -144,16 +145,24 @@ class AgentTraining:
         with uninterrupted():
             result = self.algorithm.train()
         elapsed = time.monotonic() - started
-        metrics = _learning_metrics(result)
-        metrics[self._exploration.label] = self._exploration.schedule.at(self.step)
+        metrics = self._play_metrics() | _learning_metrics(result)
         metrics["steps_per_second"] = (self.step - before) / elapsed
         metrics["updates"] = self.algorithm.updates
         for part, busy in self.algorithm.seconds.items():
             metrics[f"time/{part}"] = (busy - busy_before[part]) / elapsed
         self._log.log(self.step, metrics)
-        shown = {"score": metrics.get("score"), self._exploration.label: metrics[self._exploration.label]}
-        bar.set_postfix({name: f"{value:.2f}" for name, value in shown.items() if value is not None})
+        shown = {
+            name: f"{metrics[name]:.2f}" for name in ("score", self._exploration.label) if name in metrics
+        }
+        bar.set_postfix(shown, refresh=False)
         bar.update(min(self.step, bar.total) - bar.n)
+
+    def _play_metrics(self) -> dict[str, float]:
+        metrics = {self._exploration.label: self._exploration.schedule.at(self.step)}
+        if self.algorithm.recent:
+            metrics["score"] = fmean(episode.score for episode in self.algorithm.recent)
+            metrics["episode_length"] = fmean(episode.length for episode in self.algorithm.recent)
+        return metrics
 
     def _evaluate(self) -> None:
         """Evaluate the policy of this moment and keep it in the league."""
@@ -206,13 +215,7 @@ def _passed(before: int, now: int, every: int) -> bool:
 
 
 def _learning_metrics(result: dict[str, Any]) -> dict[str, float]:
-    """What RLlib reports of the training episodes and the updates; empty until there are any."""
-    episodes, updates = result["env_runners"], result.get("learners", {}).get("default_policy", {})
-    found = {
-        "score": episodes.get("episode_return_mean"),
-        "episode_length": episodes.get("episode_len_mean"),
-        "loss": updates.get("loss"),
-        "q_mean": updates.get("q_mean"),
-        "gradient_norm": updates.get("gradients_default_optimizer_global_norm"),
-    }
-    return {name: float(value) for name, value in found.items() if value is not None}
+    """What RLlib reports of the updates; empty before the first."""
+    updates = result.get("learners", {}).get("default_policy", {})
+    names = {"loss": "loss", "q_mean": "q_mean", "gradients_default_optimizer_global_norm": "gradient_norm"}
+    return {ours: float(updates[theirs]) for theirs, ours in names.items() if theirs in updates}

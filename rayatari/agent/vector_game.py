@@ -1,6 +1,7 @@
 """Several emulators stepped together by ALE's C++ threads, cut into rollouts. Knows nothing of Ray."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ class VectorGame:
     """``count`` games of one kind, played without end.
 
     The views equal ``rayatari.games.agent_view`` of the frames that the emulator shows: the last
-    frame of a step, or the brighter of the last two where the game flickers. The step after an
-    episode's end starts the next episode and takes no action (gymnasium's NEXT_STEP autoreset), so
-    the last frame of an episode is seen, and is kept, like every other frame.
+    frame of a step, or the brighter of the last two where the game flickers. (After a game over ALE
+    shows a frame from just before it; nothing is learned from that one.)
+
+    The step after an episode's end starts the next episode and takes no action (gymnasium's NEXT_STEP
+    autoreset), so the last frame of an episode is seen, and is kept, like every other frame.
     """
 
     def __init__(
@@ -59,8 +62,8 @@ class VectorGame:
         self._lives[:] = info["lives"]
         self._stack.push(observations[:, 0], np.ones(self.count, bool))
 
-    def play(self, act: Act, steps: int) -> tuple[Rollout, list[Episode]]:
-        """Play ``steps`` steps with ``act``; returns them and the episodes that ended in them."""
+    def play(self, act: Act, steps: int) -> Rollout:
+        """Play ``steps`` steps of each game with ``act``."""
         shape = (steps, self.count)
         rollout = Rollout(
             views=np.empty((*shape, VIEW_SIZE, VIEW_SIZE), np.uint8),
@@ -69,10 +72,10 @@ class VectorGame:
             rewards=np.zeros(shape, np.float32),
             outcomes=np.empty(shape, np.uint8),
         )
-        episodes = []
+        episodes: list[Episode] = []
         for t in range(steps):
             episodes += self._step(act, rollout, t)
-        return rollout, episodes
+        return replace(rollout, episodes=tuple(episodes))
 
     def _step(self, act: Act, rollout: Rollout, t: int) -> list[Episode]:
         starting = self._over

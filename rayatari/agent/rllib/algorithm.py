@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
@@ -25,6 +27,7 @@ from rayatari.agent.policy import half_precision
 from rayatari.agent.replay import Replay, ReplayBatch, ReplayConfig
 from rayatari.agent.replay_file import load_replay, save_replay
 from rayatari.agent.rllib.learner import DISCOUNTS, WEIGHTS, AtariDQNLearner, learning_timesteps
+from rayatari.agent.rollout import Episode
 from rayatari.agent.schedule import Linear
 
 _STATE = "atari_dqn"
@@ -63,6 +66,8 @@ class AtariDQN(DQN):
         super().setup(config)
         self.rng = np.random.default_rng(self.config.seed)
         self.updates = 0
+        self.recent: deque[Episode] = deque(maxlen=self.config.metrics_num_episodes_for_smoothing)
+        """The latest training episodes."""
         self.seconds = dict.fromkeys(("sample", "replay", "update", "sync"), 0.0)
         """Wall-clock seconds spent in each part of the training step."""
         self._credit = 0.0
@@ -88,6 +93,7 @@ class AtariDQN(DQN):
         with self._clock("replay"):
             for runner, rollout in enumerate(rollouts):
                 self.local_replay_buffer.add(rollout, first_lane=runner * rollout.actions.shape[1])
+                self.recent += rollout.episodes
         if len(self.local_replay_buffer) < self.config.num_steps_sampled_before_learning_starts:
             return
         self._credit += (self.env_steps - before) / self.config.train_every
@@ -95,19 +101,24 @@ class AtariDQN(DQN):
             self._credit -= 1
             self._update()
 
+    def learn(self, batch: ReplayBatch) -> NDArray[np.float32]:
+        """Update the network once with ``batch``; returns the TD errors, float32 (B,)."""
+        results = self.learner_group.update(
+            batch=_to_rllib(batch), timesteps=learning_timesteps(self.env_steps)
+        )
+        errors = np.concatenate([_take_errors(result) for result in results])
+        self.metrics.aggregate(results, key=LEARNER_RESULTS)
+        self.updates += 1
+        return errors
+
     def _update(self) -> None:
         with self._clock("replay"):
             beta = self.config.beta.at(self.env_steps)
             batch = self.local_replay_buffer.draw(self.config.total_train_batch_size, beta, self.rng)
         with self._clock("update"):
-            results = self.learner_group.update(
-                batch=_to_rllib(batch), timesteps=learning_timesteps(self.env_steps)
-            )
-            errors = np.concatenate([_take_errors(result) for result in results])
-            self.metrics.aggregate(results, key=LEARNER_RESULTS)
+            errors = self.learn(batch)
         with self._clock("replay"):
             self.local_replay_buffer.update(batch.leaves, errors)
-        self.updates += 1
         if self.updates % self.config.sync_every == 0:
             with self._clock("sync"):
                 self._sync_weights()
@@ -142,8 +153,13 @@ class AtariDQN(DQN):
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """RLlib's state and ours; the replay memory goes to files of its own."""
         state = super().get_state(*args, **kwargs)
-        rng = self.rng.bit_generator.state
-        return {**state, _STATE: {"updates": self.updates, "credit": self._credit, "rng": rng}}
+        ours = {
+            "updates": self.updates,
+            "credit": self._credit,
+            "recent": [(episode.score, episode.length) for episode in self.recent],
+            "rng": self.rng.bit_generator.state,
+        }
+        return {**state, _STATE: ours}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`get_state` gave."""
@@ -151,6 +167,7 @@ class AtariDQN(DQN):
         if _STATE in state:
             self.updates = state[_STATE]["updates"]
             self._credit = state[_STATE]["credit"]
+            self.recent.extend(Episode(score, length) for score, length in state[_STATE]["recent"])
             self.rng.bit_generator.state = state[_STATE]["rng"]
 
     def save_to_path(self, path: Any = None, **kwargs: Any) -> str:
@@ -186,7 +203,7 @@ def _to_rllib(batch: ReplayBatch) -> MultiAgentBatch:
     return MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(tensors)}, len(batch.actions))
 
 
-def _take_errors(result: Any) -> Any:
+def _take_errors(result: Any) -> NDArray[np.float32]:
     """The TD errors of one learner, float32 (B,), taken out of its results."""
     errors = result[DEFAULT_MODULE_ID].pop(TD_ERROR_KEY).peek()
-    return np.concatenate([np.atleast_1d(np.asarray(error)) for error in errors])
+    return np.concatenate([np.atleast_1d(np.asarray(error, np.float32)) for error in errors])

@@ -31,9 +31,9 @@ class AtariEnvRunner(SingleAgentEnvRunner):
         if self._needs_initial_reset:
             self.game.reset(self._first_seed())
             self._needs_initial_reset = False
-        rollout, episodes = self.game.play(self._act, self.config.get_rollout_fragment_length())
-        self._episodes += episodes
-        self._increase_sampled_metrics(int(np.sum(rollout.outcomes != LAST)), len(episodes))
+        rollout = self.game.play(self._act, self.config.get_rollout_fragment_length())
+        self._episodes += rollout.episodes
+        self._increase_sampled_metrics(int(np.sum(rollout.outcomes != LAST)), len(rollout.episodes))
         return rollout
 
     def get_metrics(self) -> Any:

@@ -1,0 +1,227 @@
+"""The agent trained for real, in miniature: RLlib, ALE, checkpoints, and the bundle in the end."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+
+from rayatari.agent import train
+from rayatari.agent.checkpoints import latest_checkpoint
+from rayatari.agent.loss import bellman_targets, values_of, weighted_huber
+from rayatari.agent.policy import Policy, PolicyPlayer, load_policy
+from rayatari.agent.rllib.build import build_algorithm
+from rayatari.agent.rollout import LAST
+from rayatari.checkpoint import read_card
+from rayatari.config.agent import AgentConfig
+from rayatari.config.runtime import EmulatorConfig
+from rayatari.config.schema import Config
+from rayatari.errors import UserError
+from rayatari.games.catalog import get_game
+from rayatari.games.emulator import Emulator
+from rayatari.paths import stage_dir
+from rayatari.records import read_jsonl
+
+pytestmark = pytest.mark.ray
+
+SPEC = get_game("breakout")
+TINY = AgentConfig(
+    steps=600, learning_starts=200, train_every=8, batch_size=8, channels=(4, 4, 4), hidden=8, envs=4, rollout=2,
+    target_update=100, replay_capacity=2000, report_every=100, checkpoint_every=200, evaluation_every=300,
+    evaluation_episodes=1, evaluation_epsilon=1.0, final_episodes=1, policies=2, epsilon_steps=400, threads=1,
+    emulator_threads=1, precision="fp32", gif_steps=30,
+)  # fmt: skip
+CONFIG = Config(agent=TINY, emulator=EmulatorConfig(max_steps=100))
+
+
+@pytest.fixture(scope="module")
+def algorithm():
+    algorithm = build_algorithm(CONFIG, SPEC)
+    yield algorithm
+    algorithm.stop()
+
+
+def network_of(algorithm):
+    [learned] = algorithm.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
+    return learned.get()
+
+
+def test_the_learner_makes_the_update_that_the_formula_says(algorithm):
+    while algorithm.updates == 0:
+        algorithm.training_step()
+    module = network_of(algorithm)
+    with torch.no_grad():  # the target must not be the network, or Double DQN could not be seen
+        for parameter in module.target.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    batch = algorithm.local_replay_buffer.draw(8, 0.5, np.random.default_rng(0))
+    views, next_views = torch.from_numpy(batch.views), torch.from_numpy(batch.next_views)
+    q = module.network(views)
+    with torch.no_grad():
+        choice = module.network(next_views).argmax(1)
+        next_values = module.target(next_views)[torch.arange(8), choice]
+    targets = torch.from_numpy(batch.returns) + torch.from_numpy(batch.discounts) * next_values
+    with torch.no_grad():
+        ours = bellman_targets(
+            torch.from_numpy(batch.returns), torch.from_numpy(batch.discounts),
+            module.target(next_views), module.network(next_views),
+        )  # fmt: skip
+    torch.testing.assert_close(ours, targets)
+    predictions = values_of(q, torch.from_numpy(batch.actions))
+    weighted_huber(predictions, targets, torch.from_numpy(batch.weights)).backward()
+    expected = {name: parameter.grad.clone() for name, parameter in module.network.named_parameters()}
+    before = {name: parameter.detach().clone() for name, parameter in module.network.named_parameters()}
+
+    errors = algorithm.learn(batch)
+
+    np.testing.assert_allclose(errors, (predictions - targets).detach().numpy(), atol=1e-5)
+    for name, parameter in module.network.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-3, atol=1e-6)
+        assert not torch.equal(parameter.detach(), before[name])
+
+
+def test_the_exported_policy_plays_like_the_module(algorithm):
+    module = network_of(algorithm)
+    with torch.no_grad():  # as a bundle keeps them, so that what follows can be exact
+        for parameter in module.network.parameters():
+            parameter.copy_(parameter.half().float())
+    model = replace(load_model(), step=algorithm.env_steps)
+    policy = Policy(model, algorithm.policy_weights())
+    emulator, player = Emulator(SPEC, CONFIG.emulator), PolicyPlayer(policy)
+    frame, stack = emulator.reset(5), np.zeros((1, 4, 84, 84), np.uint8)
+    player.reset(5)
+    for step in range(20):
+        from rayatari.games.agent_view import agent_view
+
+        stack = np.roll(stack, -1, axis=1)
+        stack[0, -1] = agent_view(frame)
+        chosen = module.forward_inference({Columns.OBS: torch.from_numpy(stack)})[Columns.ACTIONS]
+        values = module.compute_q_values({Columns.OBS: torch.from_numpy(stack)})["qf_preds"]
+        np.testing.assert_array_equal(policy.q_values(stack), values.detach().numpy())
+        assert player.act(frame) == int(chosen), step
+        frame = emulator.step(step % 4).frame
+
+
+def load_model():
+    from rayatari.agent.policy import PolicyModel
+    from rayatari.agent.rllib.build import network_config
+
+    return PolicyModel(network_config(TINY, SPEC), SPEC.action_names, 4, 0)
+
+
+def test_runners_play_on_with_the_learners_weights(algorithm):
+    for _ in range(8):
+        algorithm.training_step()
+    played = algorithm.env_runner.module.network.state_dict()
+    for name, value in network_of(algorithm).network.state_dict().items():
+        torch.testing.assert_close(played[name], value)
+
+
+def test_environment_steps_count_actions_and_nothing_else(algorithm):
+    replay = algorithm.local_replay_buffer
+    held = sum(int((replay.outcomes[lane, :n] != LAST).sum()) for lane, n in enumerate(replay.held()))
+    assert algorithm.env_steps == held
+
+
+def test_remote_runners_fill_their_own_lanes():
+    config = replace(CONFIG, agent=replace(TINY, runners=2, steps=200))
+    algorithm = build_algorithm(config, SPEC)
+    try:
+        while algorithm.updates < 5:
+            algorithm.training_step()
+        heads = algorithm.local_replay_buffer.heads
+        assert len(heads) == 8
+        assert (heads == heads[0]).all()
+        first, second = (
+            algorithm.local_replay_buffer.views[0, :40],
+            algorithm.local_replay_buffer.views[4, :40],
+        )
+        assert (first != second).any()
+        learned = network_of(algorithm).network.state_dict()["advantage.2.bias"]
+        played = algorithm.env_runner_group.foreach_env_runner(
+            lambda runner: runner.module.network.state_dict()["advantage.2.bias"], local_env_runner=False
+        )
+        algorithm._sync_weights()
+        played = algorithm.env_runner_group.foreach_env_runner(
+            lambda runner: runner.module.network.state_dict()["advantage.2.bias"], local_env_runner=False
+        )
+        for bias in played:
+            torch.testing.assert_close(bias, learned)
+    finally:
+        algorithm.stop()
+
+
+def test_an_interrupted_training_goes_on_and_ends_in_a_bundle(tmp_path, monkeypatch, capsys):
+    config = replace(CONFIG, runs=str(tmp_path))
+    folder = stage_dir(config, "agent")
+    iterate = train.AgentTraining._iterate
+
+    def interrupted(training, bar):
+        iterate(training, bar)
+        if training.step >= 330:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.AgentTraining, "_iterate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(config)
+    monkeypatch.setattr(train.AgentTraining, "_iterate", iterate)
+    checkpoint = latest_checkpoint(folder / "checkpoints")
+    assert checkpoint is not None
+    assert 330 <= checkpoint.step < 600
+    logged = list(read_jsonl(folder / "metrics.jsonl"))
+    assert not (folder / "card.json").exists()
+
+    resumed = build_algorithm(config, SPEC)
+    resumed.restore_from_path(checkpoint.path / "algorithm")
+    assert resumed.env_steps == checkpoint.step
+    assert resumed.updates == logged[-1]["updates"]
+    assert len(resumed.local_replay_buffer) >= checkpoint.step
+    assert resumed.env_runner.num_env_steps_sampled_lifetime == checkpoint.step
+    resumed.stop()
+
+    with pytest.raises(UserError, match=r"agent.hidden was 8, is 16"):
+        train.run(replace(config, agent=replace(TINY, hidden=16)))
+
+    train.run(config)
+    card = read_card(folder, "policy", "")
+    assert card.metrics["episodes"] == 1
+    assert card.metrics["protocol"]["epsilon"] == 1.0
+    assert card.seconds > 0
+    assert load_policy(folder).action_names == SPEC.action_names
+    assert not (folder / "checkpoints").exists()
+    kept = sorted(path.name for path in (folder / "policies").iterdir())
+    assert len(kept) == 2
+    assert all(load_policy(folder / "policies" / name).name == f"dqn-{name[5:]}" for name in kept)
+    assert (folder / "best_episode.gif").stat().st_size > 0
+
+    records = list(read_jsonl(folder / "metrics.jsonl"))
+    steps = [record["step"] for record in records if "updates" in record]
+    updates = [record["updates"] for record in records if "updates" in record]
+    assert steps == sorted(set(steps))
+    assert updates == sorted(updates)
+    assert updates[-1] == pytest.approx((steps[-1] - 200) / 8, abs=5)
+    assert records[: len(logged)] == logged
+    assert any("evaluation/score_mean" in record for record in records)
+    epsilons = [record["epsilon"] for record in records if "epsilon" in record]
+    assert epsilons == sorted(epsilons, reverse=True)
+
+    capsys.readouterr()
+    train.run(config)
+    assert capsys.readouterr().out.startswith("train-agent: finished")
+
+
+def test_a_damaged_checkpoint_is_named_before_anything_starts(tmp_path):
+    config = replace(CONFIG, runs=str(tmp_path))
+    checkpoints = stage_dir(config, "agent") / "checkpoints" / "step-10"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "checkpoint.json").write_text(
+        json.dumps({"step": 10, "record": {}, "files": {"a": [1, 2]}})
+    )
+    with pytest.raises(UserError, match="damaged"):
+        train.run(config)
+    shutil.rmtree(checkpoints)
+    with pytest.raises(UserError, match="unknown game"):
+        train.run(replace(config, game="brakeout"))

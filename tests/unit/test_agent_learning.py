@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+
+from rayatari.agent.exploration import Exploration, boltzmann, epsilon_greedy
+from rayatari.agent.loss import bellman_targets, values_of, weighted_huber
+from rayatari.agent.network import QNetwork, QNetworkConfig
+from rayatari.agent.schedule import Linear
+
+SMALL = QNetworkConfig(actions=4, channels=(4, 4, 4), hidden=16)
+
+
+def test_double_dqn_takes_the_target_networks_value_of_the_online_networks_choice():
+    returns, discounts = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.97, 0.9, 0.0])
+    target = torch.tensor([[1.0, 5.0], [2.0, 3.0], [100.0, 100.0]])
+    online = torch.tensor([[9.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    double = bellman_targets(returns, discounts, target, online)
+    torch.testing.assert_close(double, torch.tensor([1 + 0.97 * 1.0, -2 + 0.9 * 3.0, 0.5]))
+    single = bellman_targets(returns, discounts, target, None)
+    torch.testing.assert_close(single, torch.tensor([1 + 0.97 * 5.0, -2 + 0.9 * 3.0, 0.5]))
+
+
+def test_the_loss_is_the_weighted_huber_loss_of_the_actions_taken():
+    q = torch.tensor([[0.0, 2.0], [1.0, 7.0]])
+    predictions = values_of(q, torch.tensor([1, 0], dtype=torch.uint8))
+    torch.testing.assert_close(predictions, torch.tensor([2.0, 1.0]))
+    loss = weighted_huber(predictions, torch.tensor([5.0, 1.5]), torch.tensor([1.0, 0.5]))
+    assert loss.item() == pytest.approx((1.0 * (3.0 - 0.5) + 0.5 * 0.5 * 0.5**2) / 2)
+
+
+def test_dueling_values_have_the_state_value_as_their_mean():
+    torch.manual_seed(0)
+    network = QNetwork(SMALL)
+    views = torch.randint(0, 256, (5, 4, 84, 84), dtype=torch.uint8)
+    q = network(views)
+    features = network.encoder(views.float() / 255)
+    assert network.value is not None
+    torch.testing.assert_close(q.mean(dim=1, keepdim=True), network.value(features))
+    advantage = network.advantage(features)
+    torch.testing.assert_close(q - q.mean(1, keepdim=True), advantage - advantage.mean(1, keepdim=True))
+
+
+def test_the_value_head_learns_and_is_absent_without_dueling():
+    network = QNetwork(SMALL)
+    network(torch.zeros(2, 4, 84, 84, dtype=torch.uint8)).sum().backward()
+    assert network.value is not None
+    assert all(parameter.grad is not None for parameter in network.value.parameters())
+    plain = QNetwork(QNetworkConfig(actions=4, channels=(4, 4, 4), hidden=16, dueling=False))
+    assert not any(name.startswith("value") for name in plain.state_dict())
+
+
+def test_the_network_of_the_dqn_paper_fits_a_seven_megabyte_bundle():
+    parameters = sum(p.numel() for p in QNetwork(QNetworkConfig(actions=18)).parameters())
+    assert parameters * 2 < 7_000_000
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0])
+def test_boltzmann_actions_follow_the_softmax_at_their_temperature(temperature):
+    torch.manual_seed(0)
+    q = torch.tensor([0.3, 0.0, 0.5, 0.45])
+    actions = boltzmann(q.expand(40_000, 4), temperature)
+    shares = np.bincount(actions.numpy(), minlength=4) / 40_000
+    np.testing.assert_allclose(shares, torch.softmax(q / temperature, 0), atol=0.01)
+
+
+def test_boltzmann_without_temperature_is_greedy():
+    q = torch.tensor([[0.1, 0.2], [0.2, 0.1]])
+    assert boltzmann(q, 0.0).tolist() == [1, 0]
+    assert boltzmann(q, 1e-6).tolist() == [1, 0]
+
+
+def test_epsilon_greedy_draws_any_action_with_probability_epsilon():
+    torch.manual_seed(0)
+    q = torch.tensor([0.0, 1.0, 0.0, 0.0]).expand(40_000, 4)
+    shares = np.bincount(epsilon_greedy(q, 0.2).numpy(), minlength=4) / 40_000
+    np.testing.assert_allclose(shares, [0.05, 0.85, 0.05, 0.05], atol=0.01)
+    assert (epsilon_greedy(q, 0.0) == 1).all()
+
+
+def test_exploration_is_annealed_by_its_schedule():
+    schedule = Linear(1.0, 0.1, 1000)
+    assert [schedule.at(step) for step in (0, 500, 1000, 5000)] == pytest.approx([1.0, 0.55, 0.1, 0.1])
+    assert Linear(1.0, 0.1, 0).at(0) == pytest.approx(0.1)
+    torch.manual_seed(0)
+    q = torch.tensor([0.0, 1.0]).expand(4000, 2)
+    exploration = Exploration("boltzmann", Linear(100.0, 0.01, 10))
+    assert 0.45 < exploration.choose(q, 0).float().mean() < 0.55
+    assert (exploration.choose(q, 10) == 1).all()
+    assert exploration.label == "temperature"

@@ -1,0 +1,134 @@
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from rayatari.agent.checkpoints import latest_checkpoint, write_checkpoint
+from rayatari.agent.interrupt import uninterrupted
+from rayatari.agent.settings import check_resources, check_settings
+from rayatari.config.agent import AgentConfig
+from rayatari.errors import UserError
+
+
+def test_the_defaults_are_sound():
+    check_settings(replace(AgentConfig(), replay_capacity=50_000))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"n_step": 0}, "n_step"),
+        ({"batch_size": 64, "learning_starts": 32}, "batch_size=64"),
+        ({"learning_starts": 60_000}, "learning_starts=60000"),
+        ({"learning_starts": 40, "envs": 8}, "learning_starts=40"),
+        ({"gamma": 1.5}, "gamma"),
+        ({"epsilon_end": -0.1}, "epsilon_end"),
+        ({"train_every": 0.0}, "train_every"),
+        ({"lr": 0.0}, "lr"),
+        ({"channels": (32, 0, 64)}, "channels"),
+        ({"replay_alpha": -1.0}, "replay_alpha"),
+        ({"temperature_end": -0.5}, "temperature_end"),
+        ({"runners": -1}, "runners"),
+        ({"learners": 3}, "divided"),
+        ({"policies": 0}, "policies"),
+        ({"replay_capacity": 10**12}, "memory"),
+    ],
+)
+def test_contradicting_settings_are_named(changes, named):
+    sound = replace(AgentConfig(), replay_capacity=50_000)
+    with pytest.raises(UserError, match=named):
+        check_settings(replace(sound, **changes))
+
+
+def test_more_workers_than_the_cluster_has_are_refused():
+    check_resources(AgentConfig(runners=2), cpus=2, gpus=0)
+    with pytest.raises(UserError, match=r"runners \+ agent.learners = 3"):
+        check_resources(AgentConfig(runners=3), cpus=2, gpus=0)
+    with pytest.raises(UserError, match="GPU"):
+        check_resources(AgentConfig(gpus_per_learner=1), cpus=2, gpus=0)
+
+
+def save_text(text):
+    def save(path):
+        (path / "part").mkdir()
+        (path / "part" / "state").write_text(text)
+
+    return save
+
+
+def test_only_the_latest_checkpoint_stays(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    write_checkpoint(tmp_path, 90, {"seconds": 1.5}, save_text("old"))
+    write_checkpoint(tmp_path, 100, {"seconds": 2.5}, save_text("new"))
+    checkpoint = latest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert (checkpoint.step, checkpoint.record) == (100, {"seconds": 2.5})
+    assert (checkpoint.path / "part" / "state").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["step-100"]
+
+
+def test_a_checkpoint_whose_writing_fails_leaves_the_one_before(tmp_path):
+    write_checkpoint(tmp_path, 90, {}, save_text("old"))
+
+    def full_disk(path):
+        (path / "state").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_checkpoint(tmp_path, 100, {}, full_disk)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-90"]
+    checkpoint = latest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.step == 90
+
+
+def test_what_a_kill_left_half_written_is_ignored(tmp_path):
+    write_checkpoint(tmp_path, 90, {}, save_text("whole"))
+    (tmp_path / ".unfinished").mkdir()
+    (tmp_path / ".unfinished" / "state").write_text("half")
+    checkpoint = latest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.step == 90
+    write_checkpoint(tmp_path, 100, {}, save_text("next"))
+    assert [path.name for path in tmp_path.iterdir()] == ["step-100"]
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "record"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    write_checkpoint(tmp_path, 90, {}, save_text("whole"))
+    state = tmp_path / "step-90" / "part" / "state"
+    if damage == "flip":
+        state.write_text("wholf")
+    elif damage == "truncate":
+        state.write_text("who")
+    elif damage == "remove":
+        state.unlink()
+    else:
+        (tmp_path / "step-90" / "checkpoint.json").write_text("{")
+    with pytest.raises(UserError, match="remove the folder"):
+        latest_checkpoint(tmp_path)
+
+
+def test_an_interrupt_waits_for_the_end_of_the_work():
+    done = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("work")
+    assert done == ["work"]
+
+
+def test_a_second_interrupt_does_not_wait():
+    done = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("work")
+    assert done == []
+
+
+def test_signals_are_handled_as_before_afterwards():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with uninterrupted():
+        pass
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
