@@ -40,7 +40,7 @@ class LossWeights:
     """Exponent of the inverse colour frequency in the pixel weight; 0 treats colours alike."""
     commitment: float = 0.25
     """Pull of the encoder's output toward its code (``vq`` only)."""
-    entropy: float = 0.01
+    entropy: float = 0.0
     """Reward for using all codes alike: minus the entropy, in nats, of the batch's mean code use."""
     perceptual: float = 0.0
     """Mean squared difference of the trained DQN's features (needs the run's agent)."""

@@ -7,13 +7,11 @@ from torch import Tensor, nn
 class ResidualBlock(nn.Module):
     """``x + conv(silu(conv(silu(x))))``; the last convolution starts at zero, so the block as identity."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, bias: bool = True) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        assert self.second.bias is not None
-        nn.init.zeros_(self.second.bias)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
+        zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to the same shape."""
@@ -24,14 +22,20 @@ class ResidualBlock(nn.Module):
 class Downsample(nn.Module):
     """Halve height and width by a strided 2x2 convolution."""
 
-    def __init__(self, channels: int, out_channels: int) -> None:
+    def __init__(self, channels: int, out_channels: int, bias: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, out_channels, 2, stride=2)
+        self.conv = nn.Conv2d(channels, out_channels, 2, stride=2, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C', h/2, w/2)."""
         out: Tensor = self.conv(F.silu(x))
         return out
+
+
+def zero(layer: nn.Conv2d) -> None:
+    """Set all parameters of a convolution to zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 class Upsample(nn.Module):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rayatari.config.world import ModelConfig
-from rayatari.models.blocks import Downsample, ResidualBlock, Upsample
+from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
 from rayatari.models.frames import one_hot
 
 
@@ -46,6 +46,7 @@ class Decoder(nn.Module):
         self.down_blocks = nn.ModuleList(ResidualBlock(c) for c in channels)
         self.downs = nn.ModuleList(Downsample(a, b) for a, b in itertools.pairwise(channels))
         self.codes = nn.Linear(code_dim, channels[-1])
+        nn.init.normal_(self.codes.weight)  # unit code vectors then count as much as the past
         self.no_code = nn.Parameter(torch.zeros(channels[-1]))
         self.middle = nn.Sequential(ResidualBlock(channels[-1]), ResidualBlock(channels[-1]))
         self.ups = nn.ModuleList(Upsample(b, a) for a, b in itertools.pairwise(channels))
@@ -53,9 +54,7 @@ class Decoder(nn.Module):
         self.pixels = nn.Conv2d(channels[0], colors * config.patch**2, 1)
         self.shuffle = nn.PixelShuffle(config.patch)
         self.copy = nn.Parameter(torch.tensor(6.0))
-        nn.init.zeros_(self.pixels.weight)
-        assert self.pixels.bias is not None
-        nn.init.zeros_(self.pixels.bias)
+        zero(self.pixels)
 
     def look(self, past_BTHW: Tensor) -> Sight:
         """Take in the last T = history frames, classes uint8 (B, T, H, W)."""

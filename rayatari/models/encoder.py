@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,20 +11,25 @@ from rayatari.models.frames import one_hot
 
 
 class LatentActionEncoder(nn.Module):
-    """Frames t and t+1 -> latents (B, N, D), one for each cell of the decoder's bottleneck."""
+    """Frames t and t+1 -> latents (B, N, D), one for each cell of the decoder's bottleneck.
+
+    It sees the difference of the one-hot frames, through layers without bias: where nothing changed the
+    latents are exactly zero, all alike, and share one code. An encoder that sees the frames themselves
+    comes to name the places of the still background, one code a cell, and what happens goes unsaid.
+    """
 
     def __init__(self, colors: int, patch: int, channels: Sequence[int], dim: int) -> None:
         super().__init__()
         self.colors = colors
-        self.patches = nn.Conv2d(2 * colors, channels[0], patch, stride=patch)
+        self.patches = nn.Conv2d(colors, channels[0], patch, stride=patch, bias=False)
         levels: list[nn.Module] = []
         for finer, coarser in itertools.pairwise(channels):
-            levels += [Downsample(finer, coarser), ResidualBlock(coarser)]
+            levels += [Downsample(finer, coarser, bias=False), ResidualBlock(coarser, bias=False)]
         self.levels = nn.Sequential(*levels)
-        self.latents = nn.Conv2d(channels[-1], dim, 1)
+        self.latents = nn.Conv2d(channels[-1], dim, 1, bias=False)
 
     def forward(self, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
         """Encode two frames, classes uint8 (B, H, W)."""
-        pair_BTHW = torch.stack([present_BHW, next_BHW], 1)
-        latents_BDhw = self.latents(F.silu(self.levels(self.patches(one_hot(pair_BTHW, self.colors)))))
+        before_BPHW, after_BPHW = (one_hot(x[:, None], self.colors) for x in (present_BHW, next_BHW))
+        latents_BDhw = self.latents(F.silu(self.levels(self.patches(after_BPHW - before_BPHW))))
         return latents_BDhw.flatten(2).transpose(1, 2)

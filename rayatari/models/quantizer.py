@@ -47,8 +47,8 @@ class VectorQuantizer(nn.Module):
     """
 
     DECAY = 0.99
-    DEAD = 0.02
-    """A code whose moving count of uses per batch falls below this is replaced."""
+    PATIENCE = 20
+    """Training steps without use after which a code is replaced."""
     SHARPNESS = 10.0
     """Inverse temperature of the soft assignment behind the entropy."""
 
@@ -56,9 +56,9 @@ class VectorQuantizer(nn.Module):
         super().__init__()
         self.size, self.dim = size, dim
         self.codebook: Tensor
-        self.counts: Tensor
+        self.idle_steps: Tensor
         self.register_buffer("codebook", F.normalize(torch.randn(size, dim), dim=-1))
-        self.register_buffer("counts", torch.ones(size))
+        self.register_buffer("idle_steps", torch.full((size,), self.PATIENCE))
 
     def forward(self, latents_BND: Tensor) -> Quantized:
         """Quantize latents (B, N, D)."""
@@ -88,14 +88,19 @@ class VectorQuantizer(nn.Module):
         if dist.is_initialized():
             dist.all_reduce(uses_K)
             dist.all_reduce(sums_KD)
-        self.counts.lerp_(uses_K, 1 - self.DECAY)
-        means_KD = F.normalize(sums_KD, dim=-1)
-        moved_KD = F.normalize(self.codebook.lerp(means_KD, 1 - self.DECAY), dim=-1)
-        self.codebook.copy_(torch.where(uses_K[:, None] > 0, moved_KD, self.codebook))
-        dead_K = self.counts < self.DEAD
-        revived = latents_MD[torch.randint(len(latents_MD), (self.size,), device=latents_MD.device)]
-        self.codebook.copy_(torch.where(dead_K[:, None], revived, self.codebook))
-        self.counts.masked_fill_(dead_K, 1.0)
+        used_K = uses_K > 0
+        moved_KD = self.codebook.lerp(F.normalize(sums_KD, dim=-1), 1 - self.DECAY)
+        self.codebook.copy_(torch.where(used_K[:, None], F.normalize(moved_KD, dim=-1), self.codebook))
+        self.idle_steps.add_(1).masked_fill_(used_K, 0)
+        self._revive(latents_MD[latents_MD.any(-1)])
+
+    def _revive(self, latents_MD: Tensor) -> None:
+        """Put codes that have long been idle where latents of this batch are."""
+        dead = (self.idle_steps > self.PATIENCE).nonzero()[:, 0]
+        dead = dead[: len(latents_MD)]
+        chosen = torch.randperm(len(latents_MD), device=latents_MD.device)[: len(dead)]
+        self.codebook[dead] = latents_MD[chosen]
+        self.idle_steps[dead] = 0
 
 
 class FiniteScalarQuantizer(nn.Module):
