@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from rayatari.checkpoint import is_finished
 from rayatari.config.record import PlayerConfig
 from rayatari.errors import UserError
 from rayatari.games.interface import Frame
@@ -18,8 +19,11 @@ from rayatari.games.spec import GameSpec
 PADDLE_CENTRE, BALL_CENTRE = 7.5, 0.5
 """Distance of the middle of paddle and ball from their left edge, in pixels."""
 _SERVE_AFTER = 3
-_REACH = 6.0
-_STILL = 3.0
+"""Steps without a ball between two presses of the serve button."""
+_REACH = 3.0
+"""Farthest from the middle of the paddle that the ball is caught, in pixels; the paddle is 16 wide."""
+_STILL = 4.0
+"""Pixels off that spot at which the paddle rests: it overshoots where it chases the last ones."""
 _KINDS = "random, noop, follow, agent, agent:weak, agent:middle, agent:step-N or policy:PATH"
 
 
@@ -57,24 +61,27 @@ def make_player(text: str, spec: GameSpec) -> Player:
 def locate_agent(text: str, agent: Path) -> str:
     """Turn ``agent…`` into the ``policy:PATH`` of a bundle below the folder ``agent``; others stay.
 
-    ``agent`` is the best policy, ``agent:weak`` the first checkpoint kept, ``agent:middle`` the one in
-    the middle, ``agent:step-N`` that of step N. UserError when it does not exist.
+    ``agent`` is the best policy; ``agent:weak`` the one of the lowest score among those that training
+    kept, ``agent:middle`` the middle one by score, ``agent:step-N`` that of step N. UserError when it
+    does not exist.
     """
     kind, _, which = text.partition(":")
     if kind != "agent":
         return text
-    if not which:
-        return f"policy:{agent}"
-    kept = sorted((agent / "policies").glob("step-*"), key=_step_of)
-    if not kept:
+    from rayatari.agent.league import League  # loads torch, which scripted play does without
+
+    kept = [member.path for member in sorted(League(agent / "policies", 0).members(), key=lambda m: m.score)]
+    if not is_finished(agent) or (which and not kept):
         raise UserError(
-            f"player '{text}': no checkpoints in {agent / 'policies'}: run 'rayatari train-agent' first, "
+            f"player '{text}': no trained agent in {agent}: run 'rayatari train-agent' first, "
             "or change record.players"
         )
-    chosen = {"weak": kept[0], "middle": kept[len(kept) // 2], **{folder.name: folder for folder in kept}}
-    if which not in chosen:
-        raise UserError(f"unknown player '{text}': choose agent:{', agent:'.join(chosen)}")
-    return f"policy:{chosen[which]}"
+    if not which:
+        return f"policy:{agent}"
+    named = {"weak": kept[0], "middle": kept[len(kept) // 2], **{path.name: path for path in kept}}
+    if which not in named:
+        raise UserError(f"unknown player '{text}': choose agent:{', agent:'.join(named)}")
+    return f"policy:{named[which]}"
 
 
 @dataclass
@@ -198,10 +205,7 @@ def noop_action(spec: GameSpec) -> int:
 
 
 def _policy_player(folder: Path, spec: GameSpec) -> Player:
-    from rayatari.agent.policy import (
-        PolicyPlayer,
-        load_policy,
-    )  # loads torch, which scripted play does without
+    from rayatari.agent.policy import PolicyPlayer, load_policy  # loads torch too
 
     policy = load_policy(folder)
     if policy.action_names != spec.action_names:
@@ -209,7 +213,3 @@ def _policy_player(folder: Path, spec: GameSpec) -> Player:
             f"the policy in {folder} was trained on another game than {spec.name}: change record.players"
         )
     return PolicyPlayer(policy)
-
-
-def _step_of(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))

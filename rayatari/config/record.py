@@ -9,7 +9,8 @@ class PlayerConfig:
 
     player: str
     """``random``, ``noop``, ``follow`` (keeps the paddle under the ball), ``agent`` (the run's own best),
-    ``agent:weak``, ``agent:middle`` or ``agent:step-N`` (checkpoints it left behind), or ``policy:PATH``."""
+    ``agent:weak``, ``agent:middle`` or ``agent:step-N`` (of those that training kept; weak and middle by
+    score), or ``policy:PATH``."""
     share: float = 1.0
     """Share of the transitions, relative to the other players' shares."""
     epsilon: float = 0.0

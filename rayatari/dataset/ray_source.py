@@ -25,6 +25,7 @@ def chunk_dataset(path: str, split: str, seed: int = 0) -> "ray.data.Dataset":
     names = [storage.absolute(shard.name) for shard in info.shards if shard.split == split]
     if not names:
         raise UserError(f"the dataset at {path} has no {split} episodes: record with record.heldout above 0")
+    ray.data.DataContext.get_current().use_datasource_v2 = False  # 12 s slower to the first of many files
     return ray.data.read_parquet(
         names,
         filesystem=storage.filesystem,

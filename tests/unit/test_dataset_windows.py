@@ -132,12 +132,12 @@ def test_windows_come_as_often_as_the_largest_weight_of_their_targets(dataset: s
 
 
 def test_rare_events_weigh_what_they_are_told(dataset: str) -> None:
-    weigh, seen = EventWeights(reward=3.0, life_loss=5.0, actions={2: 0.5}), set()
+    weigh, seen = EventWeights(reward=3.0, life_loss=5.0, actions={0: 0.5}), set()
     for chunk in read_chunks(dataset):
         assert EventWeights()(chunk).tolist() == [1.0] * len(chunk.actions)
         for i, weight in enumerate(weigh(chunk).tolist()):
             lost = chunk.lives[i] != chunk.lives[i + 1] or chunk.terminated[i]
-            ordinary = 0.5 if chunk.actions[i] == 2 else 1.0
+            ordinary = 0.5 if chunk.actions[i] == 0 else 1.0
             assert weight == (5.0 if lost else 3.0 if chunk.rewards[i] else ordinary)
             seen.add(weight)
     assert seen == {0.5, 1.0, 3.0, 5.0}
