@@ -74,10 +74,15 @@ MEASURES = {
         "Ball whole",
         "Share of the frames that show exactly one ball-like thing, and it is a legal ball.",
     ),
+    "field_legal": (
+        "Field legal",
+        "Share of the frames in which whole bricks, one paddle and one ball explain every pixel "
+        "between the walls: nothing torn, doubled or smeared.",
+    ),
     "paddle_obeys": (
         "Paddle obeys",
-        "Steps in which the paddle moves as told, or stands when told nothing, among those whose order "
-        "was the same in the step before (the paddle has inertia).",
+        "Steps in which the paddle moves as told, or stands when told nothing. Left out are steps with "
+        "a new order and steps that begin at an end of the field: there the real paddle lags too.",
     ),
     "points_match_bricks": (
         "Points match bricks",

@@ -17,6 +17,7 @@ BRICK_POINTS = np.array([7, 7, 4, 4, 1, 1])
 """Points for a brick of each row of the wall, from top to bottom."""
 _LAG = 1
 """Steps by which the real game draws score and lives later than what causes them."""
+_HIDDEN_FRAMES = 1
 _STILL_PIXELS = 1.0
 _PADDLE_ENDS = (8.0, 144.0)
 _DIRECTIONS = {"LEFT": -1, "RIGHT": 1, "NOOP": 0, "FIRE": 0}
@@ -44,6 +45,11 @@ def ball_whole(play: Play, action_names: Sequence[str]) -> Counts:
     return sum(r.ball is not None and r.ball_count == 1 for r in play.readings[1:]), len(play.actions)
 
 
+def field_legal(play: Play, action_names: Sequence[str]) -> Counts:
+    """Bricks, one paddle and one ball explain every pixel between the walls, of all frames."""
+    return sum(r.unexplained == 0 for r in _breakout(play)[1:]), len(play.actions)
+
+
 def points_match_bricks(play: Play, action_names: Sequence[str]) -> Counts:
     """The screen adds the points that vanished bricks are worth, of all steps at which it should or does."""
     walls = np.stack([r.bricks for r in _breakout(play)])
@@ -67,8 +73,9 @@ def bricks_stay_gone(play: Play, action_names: Sequence[str]) -> Counts:
 def lives_fall_with_ball(play: Play, action_names: Sequence[str]) -> Counts:
     """One life goes whenever the ball does, of all absences of the ball between two sights of it.
 
-    A life that goes while the ball is there breaks the rule too. (The real ball is out of sight for
-    some steps before its life goes, and the next one can be served in the very step after.)
+    A life that goes while the ball is there breaks the rule too. The real ball is out of sight for
+    some steps before its life goes, and the next one can be served in the very step after; a single
+    frame without it may be a ball that bricks or the paddle hide.
     """
     readings = _breakout(play)
     drops = -_changes([r.lives for r in readings])
@@ -77,7 +84,8 @@ def lives_fall_with_ball(play: Play, action_names: Sequence[str]) -> Counts:
     for first, end in _absences([r.ball is not None for r in readings]):
         during = slice(max(first - 1, 0), end + _LAG)
         explained[during] = True
-        if first > 0 and end < len(readings):
+        hidden = end - first <= _HIDDEN_FRAMES and not drops[during].any()
+        if first > 0 and end < len(readings) and not hidden:
             occasions += 1
             held += drops[during].sum() == 1
     return held, occasions + int(np.count_nonzero(drops[~explained]))
@@ -91,23 +99,25 @@ def score_and_lives_legal(play: Play, action_names: Sequence[str]) -> Counts:
 
 
 def paddle_obeys(play: Play, action_names: Sequence[str]) -> Counts:
-    """The paddle moves as told, of all steps whose action was also that of the step before.
+    """The paddle moves as told, of all steps whose order was also that of the step before.
 
-    (The paddle has inertia: in the first step of a new direction even the real one may lag.)
-    An end of the field excuses standing still; a missing paddle disobeys.
+    The real paddle has inertia: it lags in the first step of a new order, and longer at an end of the
+    field, so steps that begin there are left out. A missing paddle disobeys.
     """
     held = occasions = 0
-    for step in range(1, len(play.actions)):
-        wanted = _DIRECTIONS[action_names[play.actions[step]]]
-        if wanted == _DIRECTIONS[action_names[play.actions[step - 1]]]:
+    orders = [_DIRECTIONS[action_names[action]] for action in play.actions]
+    for step, (last, order) in enumerate(itertools.pairwise(orders), start=1):
+        before, after = play.readings[step].paddle, play.readings[step + 1].paddle
+        if order == last and before not in _PADDLE_ENDS:
             occasions += 1
-            held += _moved_as(wanted, play.readings[step].paddle, play.readings[step + 1].paddle)
+            held += _moved_as(order, before, after)
     return held, occasions
 
 
 BREAKOUT_RULES: dict[str, Callable[[Play, Sequence[str]], Counts]] = {
     "ball_visible": ball_visible,
     "ball_whole": ball_whole,
+    "field_legal": field_legal,
     "paddle_obeys": paddle_obeys,
     "points_match_bricks": points_match_bricks,
     "reward_matches_screen": reward_matches_screen,
@@ -118,14 +128,11 @@ BREAKOUT_RULES: dict[str, Callable[[Play, Sequence[str]], Counts]] = {
 """Rules by name, in the order of the report."""
 
 
-def _moved_as(wanted: int, before: float | None, after: float | None) -> bool:
+def _moved_as(order: int, before: float | None, after: float | None) -> bool:
     if before is None or after is None:
         return False
     moved = after - before
-    if wanted == 0:
-        return abs(moved) <= _STILL_PIXELS
-    at_end = after <= _PADDLE_ENDS[0] if wanted < 0 else after >= _PADDLE_ENDS[1]
-    return moved * wanted > 0 or at_end
+    return moved * order > 0 if order else abs(moved) <= _STILL_PIXELS
 
 
 def _breakout(play: Play) -> list[BreakoutReading]:

@@ -13,7 +13,9 @@ WALL = np.ones((6, 18), bool)
 BALL = (50.0, 120.0)
 
 
-def reading(ball=BALL, ball_count=1, paddle=60.0, bricks=WALL, score=0, lives=5) -> BreakoutReading:
+def reading(
+    ball=BALL, ball_count=1, paddle=60.0, bricks=WALL, score=0, lives=5, unexplained=0
+) -> BreakoutReading:
     return BreakoutReading(
         ball=ball,
         ball_count=ball_count if ball else 0,
@@ -21,6 +23,7 @@ def reading(ball=BALL, ball_count=1, paddle=60.0, bricks=WALL, score=0, lives=5)
         bricks=bricks,
         score=score,
         lives=lives,
+        unexplained=unexplained,
     )
 
 
@@ -99,9 +102,14 @@ def test_a_lost_ball_costs_one_life_whenever_it_is_paid():
 
 
 def test_a_ball_that_comes_back_for_free_and_a_life_that_goes_without_it_break_the_rule():
-    assert rules.lives_fall_with_ball(lives_play([1, 0, 1, 1, 1], [5, 5, 5, 5, 5]), ACTIONS) == (0, 1)
+    assert rules.lives_fall_with_ball(lives_play([1, 0, 0, 1, 1], [5, 5, 5, 5, 5]), ACTIONS) == (0, 1)
     assert rules.lives_fall_with_ball(lives_play([1, 1, 1, 1, 1], [5, 5, 4, 4, 4]), ACTIONS) == (0, 1)
     assert rules.lives_fall_with_ball(lives_play([1, 0, 0, 1, 1], [5, 5, 3, 3, 3]), ACTIONS) == (0, 1)
+
+
+def test_a_ball_that_is_hidden_for_a_frame_is_not_lost():
+    assert rules.lives_fall_with_ball(lives_play([1, 1, 0, 1, 1], [5, 5, 5, 5, 5]), ACTIONS) == (0, 0)
+    assert rules.lives_fall_with_ball(lives_play([1, 1, 0, 1, 1], [5, 5, 5, 4, 4]), ACTIONS) == (1, 1)
 
 
 def test_a_ball_that_waits_to_be_served_says_nothing():
@@ -123,13 +131,13 @@ def test_score_and_lives_must_be_readable_and_move_the_right_way():
     [
         (LEFT, [60, 50, 40], 1),
         (LEFT, [60, 50, 60], 0),
-        (LEFT, [10, 8, 8], 1),
+        (LEFT, [30, 20, 8], 1),
         (RIGHT, [60, 70, 80], 1),
         (RIGHT, [60, 70, 70], 0),
-        (RIGHT, [140, 144, 144], 1),
         (NOOP, [60, 55, 55], 1),
         (FIRE, [60, 55, 45], 0),
         (LEFT, [60, 50, None], 0),
+        (NOOP, [60, None, None], 0),
     ],
 )
 def test_the_paddle_goes_where_it_is_told_for_two_steps(action, places, held):
@@ -140,6 +148,16 @@ def test_the_paddle_goes_where_it_is_told_for_two_steps(action, places, held):
 def test_the_first_step_of_a_new_direction_is_excused():
     game = play([reading(paddle=p) for p in (60, 50, 53)], actions=[LEFT, RIGHT])
     assert rules.paddle_obeys(game, ACTIONS) == (0, 0)
+
+
+@pytest.mark.parametrize("end", [8, 144])
+def test_steps_that_begin_at_an_end_of_the_field_are_left_out(end):
+    game = play([reading(paddle=p) for p in (60, end, end)], actions=[LEFT, LEFT])
+    assert rules.paddle_obeys(game, ACTIONS) == (0, 0)
+
+
+def test_a_field_with_unexplained_pixels_is_not_legal():
+    assert rules.field_legal(play([reading(), reading(), reading(unexplained=3)]), ACTIONS) == (1, 2)
 
 
 def test_a_ball_is_whole_when_there_is_exactly_one():

@@ -34,7 +34,8 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     settings = {
         "players": [{"player": "random"}, {"player": "noop"}], "episodes": 2, "episode_steps": 40,
-        "pairs": 12, "horizons": [1, 5, 20], "starts": 6, "long_starts": 4, "closed_games": 1, "closed_steps": 20,
+        "pairs": 12, "horizons": [1, 5, 20], "starts": 6, "long_starts": 4,
+        "closed_games": 1, "closed_steps": 20,
     }  # fmt: skip
     config = validate({"runs": str(runs), "evaluate": settings})
     spec, reader = get_game("breakout"), get_reader("breakout")
