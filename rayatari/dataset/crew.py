@@ -92,7 +92,7 @@ class _Crew:
                 else:
                     ray.kill(job.actor)
             except RayTaskError as error:
-                raise error.cause from None
+                raise error.cause from error
             except RayActorError as error:
                 del self._jobs[stream]
                 self._bury(job, error)

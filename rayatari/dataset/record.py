@@ -52,17 +52,18 @@ def run(config: Config) -> None:
     plan = make_plan(config, _weights(locations))
     todo = unfinished(plan, storage)
     clock = _Clock(storage)
-    with ray_session(config.ray):
-        record_units(
-            todo,
-            done=config.record.steps - sum(unit.steps for unit in todo),
-            players=players,
-            make_game=functools.partial(Emulator, spec, config.emulator),
-            context=config.record.context,
-            storage=storage,
-            workers=config.record.workers,
-            on_unit=clock.save,
-        )
+    if todo:
+        with ray_session(config.ray):
+            record_units(
+                todo,
+                done=config.record.steps - sum(unit.steps for unit in todo),
+                players=players,
+                make_game=functools.partial(Emulator, spec, config.emulator),
+                context=config.record.context,
+                storage=storage,
+                workers=config.record.workers,
+                on_unit=clock.save,
+            )
     info = compile_info(config, spec, plan, storage)
     write_info(storage, info)
     card = new_card(
