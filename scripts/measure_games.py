@@ -26,6 +26,8 @@ PINNED_RAM = {
     "space_invaders": {73: 3}, "enduro": {43: 1, 44: 0},
 }  # fmt: skip
 """RAM that is set again and again: the lives, or the cars still to pass."""
+LONGEST_EPISODE = 60_000
+"""Frames after which an episode ends: from frame 65,536 Breakout cycles its colours to save the screen."""
 WINDOW, EVERY = 32, 512
 """Frames of one flicker measurement, and frames from one measurement to the next."""
 REACH, LEAST_PIXELS = 4, 4
@@ -72,7 +74,7 @@ def play(game: str, seed: int, hold: float, frames: int) -> Iterator[Frame]:
             for address, value in PINNED_RAM.get(game, {}).items():
                 ale.setRAM(address, value)
         ale.act(action)
-        if ale.game_over():
+        if ale.game_over() or number % LONGEST_EPISODE == LONGEST_EPISODE - 1:
             ale.reset_game()
         yield np.array(ale.getScreen())
 

@@ -17,7 +17,7 @@ def agent_view(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     grey = to_grey(frames)
     (above, middle, below), (above_share, middle_share, below_share) = _ROWS
-    view = grey[..., above, :] * above_share[:, None]
+    view: NDArray[np.float32] = grey[..., above, :] * above_share[:, None]
     view += grey[..., middle, :] * middle_share[:, None]
     view += grey[..., below, :] * below_share[:, None]
     (left, centre, right), (left_share, centre_share, right_share) = _COLUMNS

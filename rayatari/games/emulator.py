@@ -107,6 +107,7 @@ class Emulator:
     def _load(self, seed: int) -> None:
         self._ale.setInt("random_seed", seed)
         self._ale.loadROM(self._rom)
+        self._ale.reset_game()  # as all users of ALE do: Beam Rider is not the same before its first reset
 
     def _advance(self, action: ale_py.Action) -> float:
         """Play one emulator frame and return its points."""
