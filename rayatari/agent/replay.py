@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rayatari.agent.rollout import CONTINUES, LAST, TERMINATED, TRUNCATED, Rollout
+from rayatari.agent.rollout import CONTINUES, LAST, MAX_AGE, TERMINATED, TRUNCATED, Rollout
 from rayatari.agent.sum_tree import SumTree
 from rayatari.agent.view_stack import STACK
 from rayatari.games.agent_view import VIEW_SIZE
@@ -90,12 +90,12 @@ class Replay:
         """Frames held by each lane, int64 (lanes,)."""
         return np.minimum(self.heads, self.config.ring)
 
-    def add(self, rollout: Rollout, first_lane: int = 0) -> None:
-        """Write a rollout of N games to the lanes ``first_lane`` and following."""
+    def add(self, rollout: Rollout) -> None:
+        """Write a rollout to the lanes of its games."""
         steps, games = rollout.actions.shape
-        lanes = np.arange(first_lane, first_lane + games)
+        lanes = rollout.first_game + np.arange(games)
         for t in range(steps):
-            self._seal(lanes[rollout.ages[t] == 0])
+            self._seal(lanes, rollout.ages[t])
             slots = self.heads[lanes] % self.config.ring
             rewards = rollout.rewards[t]
             self.views[lanes, slots] = rollout.views[t]
@@ -149,15 +149,15 @@ class Replay:
         self.tree.fill(arrays["weights"])
         self.max_priority = float(arrays["max_priority"])
 
-    def _seal(self, lanes: NDArray[np.int64]) -> None:
-        """End the episodes of lanes that start a new one though the old never ended.
+    def _seal(self, lanes: NDArray[np.int64], ages: NDArray[np.uint8]) -> None:
+        """End the episodes of lanes whose next frame, of age ``ages``, does not continue them.
 
         That happens when a runner is replaced or a run is resumed: the frame after the last action
-        was never seen. So the last frame counts as the one the episode was cut off at.
+        was never seen. So the last frame counts as the one that the episode was cut off at.
         """
-        lanes = lanes[self.heads[lanes] > 0]
         last = (self.heads[lanes] - 1) % self.config.ring
-        broken = self.outcomes[lanes, last] != LAST
+        next_age = np.minimum(self.ages[lanes, last].astype(np.int64) + 1, MAX_AGE)
+        broken = (self.heads[lanes] > 0) & (self.outcomes[lanes, last] != LAST) & (ages != next_age)
         lanes, last = lanes[broken], last[broken]
         self.outcomes[lanes, last] = LAST
         before = last - 1

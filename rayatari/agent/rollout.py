@@ -38,5 +38,7 @@ class Rollout:
     """Points that the actions scored, float32 (T, N); 0 where the outcome is LAST."""
     outcomes: NDArray[np.uint8]
     """CONTINUES, TERMINATED, TRUNCATED or LAST, uint8 (T, N)."""
+    first_game: int = 0
+    """Number of the first of these games among all games of the run."""
     episodes: tuple[Episode, ...] = ()
     """Episodes that ended in these steps."""

@@ -79,6 +79,10 @@ def _check_replay(agent: AgentConfig) -> None:
         f"agent.batch_size={agent.batch_size}, learning_starts={agent.learning_starts} and "
         f"replay_capacity={agent.replay_capacity} must not fall in this order",
     )
+    _require(
+        agent.learning_starts < agent.steps,
+        f"agent.steps={agent.steps} end before agent.learning_starts={agent.learning_starts}: raise them",
+    )
     lanes = agent.envs * max(agent.runners, 1)
     least = lanes * (agent.n_step + STACK + 1)
     _require(

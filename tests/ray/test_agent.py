@@ -13,14 +13,15 @@ from ray.rllib.core.columns import Columns
 from rayatari.agent import train
 from rayatari.agent.checkpoints import latest_checkpoint
 from rayatari.agent.loss import bellman_targets, values_of, weighted_huber
-from rayatari.agent.policy import Policy, PolicyPlayer, load_policy
-from rayatari.agent.rllib.build import build_algorithm
+from rayatari.agent.policy import Policy, PolicyModel, PolicyPlayer, load_policy
+from rayatari.agent.rllib.build import build_algorithm, network_config
 from rayatari.agent.rollout import LAST
 from rayatari.checkpoint import read_card
 from rayatari.config.agent import AgentConfig
 from rayatari.config.runtime import EmulatorConfig
 from rayatari.config.schema import Config
 from rayatari.errors import UserError
+from rayatari.games.agent_view import agent_view
 from rayatari.games.catalog import get_game
 from rayatari.games.emulator import Emulator
 from rayatari.paths import stage_dir
@@ -30,10 +31,10 @@ pytestmark = pytest.mark.ray
 
 SPEC = get_game("breakout")
 TINY = AgentConfig(
-    steps=600, learning_starts=200, train_every=8, batch_size=8, channels=(4, 4, 4), hidden=8, envs=4, rollout=2,
-    target_update=100, replay_capacity=2000, report_every=100, checkpoint_every=200, evaluation_every=300,
-    evaluation_episodes=1, evaluation_epsilon=1.0, final_episodes=1, policies=2, epsilon_steps=400, threads=1,
-    emulator_threads=1, precision="fp32", gif_steps=30,
+    steps=600, learning_starts=200, train_every=8, batch_size=8, channels=(4, 4, 4), hidden=8, envs=4,
+    rollout=2, target_update=100, replay_capacity=2000, report_every=100, checkpoint_every=200,
+    evaluation_every=300, evaluation_episodes=1, evaluation_epsilon=1.0, final_episodes=1, policies=2,
+    epsilon_steps=400, threads=1, emulator_threads=1, precision="fp32", gif_steps=30,
 )  # fmt: skip
 CONFIG = Config(agent=TINY, emulator=EmulatorConfig(max_steps=100))
 
@@ -59,6 +60,7 @@ def test_the_learner_makes_the_update_that_the_formula_says(algorithm):
             parameter.add_(torch.randn_like(parameter) * 0.05)
     batch = algorithm.local_replay_buffer.draw(8, 0.5, np.random.default_rng(0))
     views, next_views = torch.from_numpy(batch.views), torch.from_numpy(batch.next_views)
+    module.network.zero_grad()
     q = module.network(views)
     with torch.no_grad():
         choice = module.network(next_views).argmax(1)
@@ -88,14 +90,12 @@ def test_the_exported_policy_plays_like_the_module(algorithm):
     with torch.no_grad():  # as a bundle keeps them, so that what follows can be exact
         for parameter in module.network.parameters():
             parameter.copy_(parameter.half().float())
-    model = replace(load_model(), step=algorithm.env_steps)
+    model = PolicyModel(network_config(TINY, SPEC), SPEC.action_names, frame_skip=4, step=0)
     policy = Policy(model, algorithm.policy_weights())
     emulator, player = Emulator(SPEC, CONFIG.emulator), PolicyPlayer(policy)
     frame, stack = emulator.reset(5), np.zeros((1, 4, 84, 84), np.uint8)
     player.reset(5)
     for step in range(20):
-        from rayatari.games.agent_view import agent_view
-
         stack = np.roll(stack, -1, axis=1)
         stack[0, -1] = agent_view(frame)
         chosen = module.forward_inference({Columns.OBS: torch.from_numpy(stack)})[Columns.ACTIONS]
@@ -103,13 +103,6 @@ def test_the_exported_policy_plays_like_the_module(algorithm):
         np.testing.assert_array_equal(policy.q_values(stack), values.detach().numpy())
         assert player.act(frame) == int(chosen), step
         frame = emulator.step(step % 4).frame
-
-
-def load_model():
-    from rayatari.agent.policy import PolicyModel
-    from rayatari.agent.rllib.build import network_config
-
-    return PolicyModel(network_config(TINY, SPEC), SPEC.action_names, 4, 0)
 
 
 def test_runners_play_on_with_the_learners_weights(algorithm):

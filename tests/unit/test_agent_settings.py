@@ -22,6 +22,7 @@ def test_the_defaults_are_sound():
         ({"batch_size": 64, "learning_starts": 32}, "batch_size=64"),
         ({"learning_starts": 60_000}, "learning_starts=60000"),
         ({"learning_starts": 40, "envs": 8}, "learning_starts=40"),
+        ({"steps": 5_000}, "steps=5000"),
         ({"gamma": 1.5}, "gamma"),
         ({"epsilon_end": -0.1}, "epsilon_end"),
         ({"train_every": 0.0}, "train_every"),

@@ -62,14 +62,15 @@ class Stream:
             self.actions.append(0 if last else int(rng.integers(4)))
             age = 0 if last else age + 1
 
-    def rollout(self, start, stop):
+    def rollout(self, start, stop, lane=0):
         outcomes = [TERMINATED if o in ("end", "life") else o for o in self.outcomes[start:stop]]
         views = np.zeros((stop - start, 1, 84, 84), np.uint8)
         views[:, 0, 0, 0] = 1 + np.arange(start, stop) // 250
         views[:, 0, 0, 1] = np.arange(start, stop) % 250
         columns = (self.ages[start:stop], self.actions[start:stop], self.rewards[start:stop], outcomes)
         kinds = (np.uint8, np.uint8, np.float32, np.uint8)
-        return Rollout(views, *(np.array(c, k)[:, None] for c, k in zip(columns, kinds, strict=True)))
+        arrays = [np.array(c, k)[:, None] for c, k in zip(columns, kinds, strict=True)]
+        return Rollout(views, *arrays, first_game=lane)
 
     def transition(self, i, n, gamma):
         """(frames of the stack, return, frames of the next stack, discount) from frame ``i``."""
@@ -100,7 +101,7 @@ def test_replay_equals_a_brute_force_reading_of_the_stream(n_step, length):
     replay = Replay(ReplayConfig(lanes, ring * lanes, n_step, gamma, alpha=0.0, clip_rewards=False))
     for start in range(0, length, 4):
         for lane, stream in enumerate(streams):
-            replay.add(stream.rollout(start, min(start + 4, length)), first_lane=lane)
+            replay.add(stream.rollout(start, min(start + 4, length), lane))
     batch = replay.draw(3000, beta=1.0, rng=np.random.default_rng(0))
     seen = [set() for _ in streams]
     for b, leaf in enumerate(batch.leaves):
@@ -121,9 +122,10 @@ def test_replay_equals_a_brute_force_reading_of_the_stream(n_step, length):
     assert (batch.weights == 1).all()
 
 
-def test_an_episode_broken_off_by_a_restart_is_bootstrapped_at_its_last_frame():
+@pytest.mark.parametrize("restart", [0, 9])
+def test_an_episode_broken_off_by_a_restart_is_bootstrapped_at_its_last_frame(restart):
     replay = Replay(ReplayConfig(1, 64, n_step=3, gamma=0.5, alpha=0.0, clip_rewards=False))
-    ages = np.array([[0], [1], [2], [3], [0], [1], [2], [3]], np.uint8)
+    ages = np.array([[0], [1], [2], [3], [restart], [restart + 1], [restart + 2], [restart + 3]], np.uint8)
     views = np.zeros((8, 1, 84, 84), np.uint8)
     views[:, 0, 0, 0], views[:, 0, 0, 1] = 1, np.arange(8)
     ones = np.ones((8, 1))
@@ -166,7 +168,7 @@ def test_a_saved_replay_draws_the_same_batches(tmp_path, length):
     config = ReplayConfig(2, 128, n_step=3, alpha=0.6)
     replay, restored = Replay(config), Replay(config)
     for lane in range(2):
-        replay.add(Stream(lane, length).rollout(0, length), first_lane=lane)
+        replay.add(Stream(lane, length).rollout(0, length, lane))
     replay.update(np.flatnonzero(replay.tree.leaves)[:9], np.arange(1, 10, dtype=np.float32))
     save_replay(replay, tmp_path / "replay")
     load_replay(restored, tmp_path / "replay")

@@ -91,8 +91,8 @@ class AtariDQN(DQN):
             )  # fmt: skip
             self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         with self._clock("replay"):
-            for runner, rollout in enumerate(rollouts):
-                self.local_replay_buffer.add(rollout, first_lane=runner * rollout.actions.shape[1])
+            for rollout in rollouts:
+                self.local_replay_buffer.add(rollout)
                 self.recent += rollout.episodes
         if len(self.local_replay_buffer) < self.config.num_steps_sampled_before_learning_starts:
             return

@@ -1,5 +1,6 @@
 """The environment runner: ALE's vector environment driven by the module, giving rollouts."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class AtariEnvRunner(SingleAgentEnvRunner):
         self._needs_initial_reset = True
         self._episodes: list[Episode] = []
         self._steps_since_sync = 0
+        self._first_game = self.num_envs * (max(self.worker_index or 0, 1) - 1)  # remote runners count from 1
 
     def sample(self, **kwargs: Any) -> Rollout:
         """The next ``rollout_fragment_length`` steps of all games."""
@@ -34,7 +36,7 @@ class AtariEnvRunner(SingleAgentEnvRunner):
         rollout = self.game.play(self._act, self.config.get_rollout_fragment_length())
         self._episodes += rollout.episodes
         self._increase_sampled_metrics(int(np.sum(rollout.outcomes != LAST)), len(rollout.episodes))
-        return rollout
+        return replace(rollout, first_game=self._first_game)
 
     def get_metrics(self) -> Any:
         """RLlib's metrics, with the episodes that ended since the last call."""
@@ -58,7 +60,6 @@ class AtariEnvRunner(SingleAgentEnvRunner):
         return actions
 
     def _first_seed(self) -> int:
-        """Distinct per runner and, after a resume, new; always below the evaluation's seeds."""
-        runner = max(self.worker_index or 0, 1) - 1
-        offset = self.config.seed * 7919 + runner * self.num_envs + self.num_env_steps_sampled_lifetime
+        """Distinct per game and, after a resume, new; always below the evaluation's seeds."""
+        offset = self.config.seed * 7919 + self._first_game + self.num_env_steps_sampled_lifetime
         return int(offset % (EVALUATION_SEED - self.num_envs))
