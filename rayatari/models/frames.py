@@ -44,7 +44,7 @@ class FrameCodec:
         """
         classes = self._classes[frames]
         if classes.max(initial=0) == 255:
-            unknown = sorted(set(np.unique(frames)) - set(self.palette))
+            unknown = sorted(set(np.unique(frames).tolist()) - set(self.palette.tolist()))
             raise UserError(
                 f"frames hold palette bytes {unknown} that the model has not learned: "
                 "they come from another game or palette"

@@ -63,7 +63,7 @@ class VectorQuantizer(nn.Module):
     def forward(self, latents_BND: Tensor) -> Quantized:
         """Quantize latents (B, N, D)."""
         latents_BND = F.normalize(latents_BND.float(), dim=-1)
-        similarity_BNK = latents_BND @ self.codebook.T
+        similarity_BNK = latents_BND @ self.codebook.T.clone()  # the codebook moves before backward
         codes_BN = similarity_BNK.argmax(-1)
         nearest_BND = self.vectors(codes_BN)
         soft_K = (self.SHARPNESS * similarity_BNK).softmax(-1).mean((0, 1))

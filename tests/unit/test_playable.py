@@ -1,0 +1,83 @@
+"""The playable world: mapper, joint sampling, unrolls, outcomes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from worlds import MAPPER, labels, moving_square, small_playable
+
+from rayatari.config.world import MapperConfig
+from rayatari.models.playable import reward_indices
+from rayatari.models.sampling import sample_codes, sample_step
+
+
+def test_unrolls_begin_late_and_grow() -> None:
+    model = small_playable(MapperConfig(unroll=4, unroll_from=0.6))
+    assert [model.unroll_steps(p) for p in (0, 0.59, 0.6, 0.75, 0.9, 0.99)] == [1, 1, 2, 3, 4, 4]
+    assert small_playable(MapperConfig(unroll=1)).unroll_steps(1.0) == 1
+
+
+def test_encoder_and_codebook_stay_as_the_video_taught_them() -> None:
+    model = small_playable().train()
+    codebook = model.world.quantizer.codebook.clone()
+    loss, logs = model(moving_square(4, 6), labels(4, 6), 0.9, torch.Generator().manual_seed(0))
+    loss.backward()
+    assert all(p.grad is None for p in model.world.encoder.parameters())
+    assert torch.equal(model.world.quantizer.codebook, codebook)
+    for part in (model.mapper, model.heads, model.world.decoder):
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
+    assert logs["unroll"] == 2 and "changed_error_2" in logs
+
+
+def test_the_frame_loss_reaches_the_mapper_through_the_decoder() -> None:
+    model = small_playable().train()
+    model.world.config = replace(model.world.config, losses=replace(model.world.config.losses, code=0.0))
+    loss, _ = model(moving_square(4, 6), labels(4, 6), 0.0, torch.Generator().manual_seed(0))
+    loss.backward()
+    gradient = model.mapper.action.weight.grad
+    assert gradient is not None and gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 5, 35])
+def test_masked_decoding_fixes_every_cell(rounds: int) -> None:
+    model = small_playable(replace(MAPPER, decode_steps=rounds)).eval()
+    sight = model.world.decoder.look(moving_square(3, 4))
+    with torch.no_grad():
+        model.mapper.scores.bias[7] = 100.0
+    assert (sample_codes(model, sight, torch.tensor([0, 1, 2])) == 7).all()
+
+
+def test_a_later_round_sees_the_codes_of_the_earlier_ones() -> None:
+    model = small_playable(replace(MAPPER, decode_steps=2)).eval()
+    sight = model.world.decoder.look(moving_square(1, 4))
+    shown = []
+    score = model.score
+    model.score = lambda *given: shown.append(given[3].clone()) or score(*given)  # type: ignore[method-assign]
+    sample_codes(model, sight, torch.tensor([0]))
+    assert [int(hidden.sum()) for hidden in shown] == [35, 18]
+
+
+def test_a_game_does_not_depend_on_those_it_shares_a_batch_with() -> None:
+    model = small_playable().eval()
+    past, actions = moving_square(3, 4), torch.tensor([0, 1, 2])
+
+    def noise(seeds: list[int]) -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    sight = model.world.decoder.look(past)
+    together = sample_codes(model, sight, actions, 1.0, noise([5, 6, 7]))
+    alone = sample_codes(model, model.world.decoder.look(past[1:2]), actions[1:2], 1.0, noise([6]))
+    assert torch.equal(together[1:2], alone)
+    assert not torch.equal(together, sample_codes(model, sight, actions, 1.0, noise([8, 9, 10])))
+
+
+def test_temperature_0_is_the_likeliest_course() -> None:
+    model = small_playable().eval()
+    past, actions = moving_square(2, 4), torch.tensor([0, 1])
+    first, second = (sample_step(model, past, actions) for _ in range(2))
+    assert torch.equal(first.frames_BHW, second.frames_BHW)
+
+
+def test_rewards_are_named_by_the_nearest_value_of_the_game() -> None:
+    rewards = torch.tensor([[0.0, 7.0], [4.0, 1.2]])
+    assert reward_indices(rewards, (0.0, 1.0, 4.0, 7.0)).tolist() == [[0, 3], [2, 1]]

@@ -1,0 +1,96 @@
+"""The latent-action model: what it starts from, what its losses count, and that it learns."""
+
+import pytest
+import torch
+from worlds import PALETTE, WORLD, moving_square, small_world
+
+from rayatari.models.frames import one_hot
+from rayatari.models.losses import changed_error, palette_loss, pixel_error, pixel_weights, rare_color_weights
+
+GOLDEN_LOSSES = [0.26541, 0.22856, 0.20524]
+
+
+def test_an_untrained_decoder_repeats_the_last_frame() -> None:
+    model, frames = small_world().eval(), moving_square(2, 5)
+    codes = model.true_codes(frames[:, 3], frames[:, 4])
+    assert torch.equal(model.predict(frames[:, :4], codes), frames[:, 3])
+    assert torch.equal(model.predict(frames[:, :4], None), frames[:, 3])
+
+
+def test_every_pixel_of_the_past_can_reach_the_prediction() -> None:
+    """The ancestor's decoder was blind to 96 % of its input; a ball there was lost."""
+    model = small_world()
+    with torch.no_grad():
+        torch.nn.init.normal_(model.decoder.pixels.weight)
+    past = one_hot(moving_square(1, 4), 5).requires_grad_(True)
+    features = model.decoder.patches(past)
+    features.retain_grad()
+    (model.decoder.pixels(model.decoder.down_blocks[0](features))).sum().backward()
+    assert past.grad is not None
+    assert (past.grad.abs().sum(1) > 0).all()
+
+
+def test_where_nothing_happens_all_cells_have_one_code() -> None:
+    model, frames = small_world().eval(), moving_square(3, 5)
+    assert len(model.true_codes(frames[:, 3], frames[:, 3]).unique()) == 1
+    assert model.true_codes(frames[:, 3], frames[:, 4]).shape == (3, 35)
+
+
+def test_losses_count_what_changes() -> None:
+    present, following = moving_square(1, 2).unbind(1)
+    weights = pixel_weights(present, following, motion=20)
+    assert weights.max() == 21 and (weights == 21).sum() == (present != following).sum() == 80
+    copied = one_hot(present[:, None], 5) * 6
+    assert palette_loss(copied, following, weights) > 10 * palette_loss(copied, following, weights * 0 + 1)
+    assert changed_error(present, present, following) == 1
+    assert changed_error(following, present, following) == 0
+    assert pixel_error(present, following) == pytest.approx(80 / (224 * 160))
+
+
+def test_rare_colours_weigh_more() -> None:
+    weights = rare_color_weights(moving_square(1, 1), 5, exponent=0.5)
+    assert weights[3] > 5 * weights[0]
+
+
+def test_golden_losses() -> None:
+    """Guards refactorings: the same seed gives the same losses."""
+    model, generator = small_world(), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    seen = []
+    for _ in range(3):
+        loss, logs = model(moving_square(4, 5), 0.5, generator)
+        assert all(torch.isfinite(value) for value in logs.values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append(loss.item())
+    assert seen == pytest.approx(GOLDEN_LOSSES, rel=1e-3)
+    assert all(torch.isfinite(value) for value in logs.values())
+
+
+def test_training_teaches_motion_and_codes_are_used() -> None:
+    """From six frames that jump left or right at random: the past can't tell which, the codes can."""
+    torch.manual_seed(0)
+    model = small_world()
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    generator = torch.Generator().manual_seed(0)
+    frames = moving_square(8, 5)
+    frames[:4] = frames[:4].flip(1)
+    frames[:4, :4] = frames[4:, :4]
+    for step in range(120):
+        loss, _ = model(frames, step / 120, generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    present, following = frames[:, 3], frames[:, 4]
+    told = model.predict(frames[:, :4], model.true_codes(present, following))
+    untold = model.predict(frames[:, :4], None)
+    assert changed_error(told, present, following) < 0.2
+    assert pixel_error(told, following) < 0.5 * pixel_error(untold, following)
+
+
+def test_the_palette_and_sizes_make_the_grid() -> None:
+    model = small_world()
+    assert (model.grid, model.cells, model.codec.colors) == ((7, 5), 35, len(PALETTE))
+    assert model.history == WORLD.model.history

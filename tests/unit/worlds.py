@@ -1,0 +1,46 @@
+"""Small real models for tests: full frames, few channels."""
+
+from dataclasses import replace
+
+import torch
+
+from rayatari.config.world import MapperConfig, ModelConfig, WorldConfig
+from rayatari.models.latent_action import LatentActionModel
+from rayatari.models.playable import Labels, PlayableWorld
+
+PALETTE = (0, 6, 22, 38, 134)
+SIZES = ModelConfig(
+    channels=(8, 8, 8, 16), encoder_channels=(8, 8, 8, 8), codes=16, code_dim=4, mapper_channels=16
+)
+WORLD = WorldConfig(model=SIZES)
+MAPPER = MapperConfig(unroll=2, unroll_from=0.5)
+
+
+def small_world(**settings: object) -> LatentActionModel:
+    torch.manual_seed(0)
+    return LatentActionModel(replace(WORLD, **settings), PALETTE, (210, 160))
+
+
+def small_playable(config: MapperConfig = MAPPER) -> PlayableWorld:
+    torch.manual_seed(0)
+    model = PlayableWorld(small_world(), config, actions=4, rewards=3, lives=6)
+    with torch.no_grad():  # an untrained decoder only copies: let it draw something of its own
+        torch.nn.init.normal_(model.world.decoder.pixels.weight, std=0.5)
+        model.world.decoder.copy.fill_(1.0)
+        model.heads.done.bias.copy_(torch.tensor([50.0, 0.0]))  # the game goes on
+    return model
+
+
+def moving_square(count: int, frames: int) -> torch.Tensor:
+    """Classes (B, T, 224, 160): a square that moves right by 4 pixels a frame."""
+    classes = torch.zeros(count, frames, 224, 160, dtype=torch.uint8)
+    for b in range(count):
+        for t in range(frames):
+            left = 10 + 12 * b + 4 * t
+            classes[b, t, 100:110, left : left + 8] = 3
+    return classes
+
+
+def labels(count: int, frames: int) -> Labels:
+    zeros = torch.zeros(count, frames - 1, dtype=torch.long)
+    return Labels(zeros, zeros, zeros, torch.zeros(count, frames, dtype=torch.long))
