@@ -84,7 +84,7 @@ class BreakoutReader:
         balls = [(len(blob), places) for blob in blobs if (places := _ball_places(blob, ball_coloured_HW))]
         ball, visible = None, 0
         if balls:
-            visible, places = max(balls, key=lambda ball: ball[0])
+            visible, places = max(balls)
             x, y = np.mean(places, axis=0).tolist()
             ball = (x, y)
         return BreakoutReading(
