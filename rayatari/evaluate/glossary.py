@@ -39,7 +39,7 @@ MEASURES = {
         "episodes), in percentage points.",
     ),
     "pixel_error": (
-        "Pixel error in open loop",
+        "Pixel error",
         "The neural game runs on its own frames while recorded actions are played; the share of wrong "
         "pixels after that many steps. One step is frame_skip / 60 seconds. Chance (where the ball is "
         "served) makes a perfect game differ from the recording too, so large horizons say less and "

@@ -33,8 +33,8 @@ def estimate(found: Mapping[str, Any] | None, form: Any = percent, missing: str 
     value = missing if found["value"] is None else form(found["value"])
     low, high = found["low"], found["high"]
     told = low is not None and high is not None and low < high
-    interval = f"{form(low).split(' ')[0]} … {form(high)}, " if told else ""
-    return f"<td><b>{text(value)}</b><small>{text(interval)}n {found['n']:,}</small></td>"
+    interval = f"<small>{text(form(low).split(' ')[0])} … {text(form(high))}</small>" if told else ""
+    return f"<td><b>{text(value)}</b>{interval}<small>n {found['n']:,}</small></td>"
 
 
 def table(head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:

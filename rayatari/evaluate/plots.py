@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rayatari.evaluate.stats import Estimate
 
 NEURAL, BASELINE, REAL = "#2f7ed8", "#d9822b", "#3c9d6b"
+_FEW_POINTS = 20
 _INK = "#010203"  # replaced by the text colour of the page
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -56,11 +57,22 @@ def horizon_plot(curves: Iterable[Curve], ylabel: str, name: str) -> str:
             axes.plot(steps, values, color=curve.color, label=curve.label, linewidth=1.8)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, position: f"{value:g}")
-        axes.set_ylim(bottom=0)
+        _scale_errors(axes)
         axes.set_xlabel("steps after the last real frame")
         axes.set_ylabel(ylabel)
         axes.legend()
         return _svg(figure, name)
+
+
+def _scale_errors(axes: Axes) -> None:
+    """A logarithmic axis where every value is above zero, so that small and large errors can be seen."""
+    values = np.concatenate([line.get_ydata() for line in axes.lines])
+    if values.size and values.min() > 0:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, position: f"{value:g}")
+        axes.set_ylim(values.min() / 2, values.max() * 2)
+    else:
+        axes.set_ylim(bottom=0)
 
 
 def _percentages(curve: Curve) -> NDArray[np.float64]:
@@ -78,7 +90,8 @@ def training_plot(points: Sequence[tuple[float, float]], label: str, name: str) 
     values = [value for _, value in points]
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(4.6, 2.6)
-        axes.plot([step for step, _ in points], values, color=NEURAL, linewidth=1.5)
+        marker = "o" if len(points) <= _FEW_POINTS else None
+        axes.plot([step for step, _ in points], values, marker=marker, ms=4, color=NEURAL, linewidth=1.5)
         if min(values) > 0 and math.log10(max(values) / min(values)) > 2:
             axes.set_yscale("log")
         axes.set_title(label, fontsize=11)

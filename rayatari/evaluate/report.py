@@ -30,6 +30,7 @@ _WAYS = {
     "common_codes": "decoder told the most common codes",
     "copy_last_frame": "copy last frame",
 }
+_HEADLINE_RULES = {"ball_whole": "frames with one whole ball", "paddle_obeys": "paddle goes where told"}
 _SIDES = {"neural": "neural game", "real": "real game (ceiling)"}
 _LOOPS = {
     "open_loop": "Open loop: recorded actions",
@@ -61,8 +62,7 @@ class Pictures:
 class TrainingCurve:
     """One metric over the steps of one stage."""
 
-    stage: str
-    metric: str
+    title: str
     points: Sequence[tuple[float, float]]
 
 
@@ -106,43 +106,34 @@ def _head(results: Mapping[str, Any]) -> str:
 
 def _cards(results: Mapping[str, Any]) -> list[str]:
     verdict, speed = results["verdict"], results["speed"]
-    last = verdict["unbeaten_steps"]
+    objects = results["open_loop"].get("objects", {"at": {}})["at"]
+    rules = results["rules"].get("closed_loop", {})
     cards = [
-        _card(
+        (
             _value(verdict["changed_pixel_error"]),
             "one-step error on changed pixels",
             "copy last frame: 100 %",
         ),
-        _card(
-            f"{last} steps",
-            "pixel error below copy-last-frame without a gap",
-            f"{verdict['up_to']} asked for",
+        (
+            f"{verdict['unbeaten_steps']} steps",
+            "of pixel error below copy-last-frame, without a gap",
+            f"asked for: {verdict['up_to']}",
         ),
     ]
-    for step, scores in list(results["open_loop"].get("objects", {}).get("at", {}).items())[-2:]:
-        cards.append(
-            _card(
-                _value(scores["ball_recall"]),
-                f"ball recall over {step} steps",
-                f"ghosts: {_value(scores['ghost_share'])}",
-            )
-        )
-    if "closed_loop" in results["rules"]:
-        sides = results["rules"]["closed_loop"]
-        cards.append(
-            _card(_value(sides["neural"]["ball_whole"]), "frames with one whole ball, closed loop",
-                  f"real game: {_value(sides['real']['ball_whole'])}")
-        )  # fmt: skip
-    cards.append(
-        _card(
-            f"{speed['frames_per_second']:.0f} / s",
-            "neural frames on this machine",
-            f"played at {speed['needed']:.0f} / s",
-        )
-    )
-    total = sum(results["seconds"].values())
-    cards.append(_card(duration(total), "from nothing to this page", "all stages together"))
-    return cards
+    cards += [
+        (_value(at["ball_recall"]), f"ball recall over {step} steps", f"ghosts: {_value(at['ghost_share'])}")
+        for step, at in list(objects.items())[-2:]
+    ]
+    cards += [
+        (_value(rules["neural"][rule]), f"{words}, closed loop", f"real game: {_value(rules['real'][rule])}")
+        for rule, words in _HEADLINE_RULES.items()
+        if rules
+    ]
+    cards += [
+        (f"{speed['frames_per_second']:.0f} / s", "neural frames", f"real time is {speed['needed']:.0f} / s"),
+        (duration(sum(results["seconds"].values())), "from nothing to this page", "all stages of the run"),
+    ]
+    return [_card(*card) for card in cards]
 
 
 def _card(value: str, words: str, small: str) -> str:
@@ -338,13 +329,8 @@ def _making(results: Mapping[str, Any], curves: Sequence[TrainingCurve]) -> str:
     rows = [(stage, [f"<td>{text(duration(seconds))}</td>"]) for stage, seconds in results["seconds"].items()]
     rows.append(("total", [f"<td><b>{text(duration(sum(results['seconds'].values())))}</b></td>"]))
     drawn = [
-        figure(
-            plots.training_plot(
-                c.points, f"{c.stage}: {c.metric}", f"{c.stage}-{c.metric.replace('/', '-')}"
-            ),
-            "",
-        )
-        for c in curves
+        figure(plots.training_plot(curve.points, curve.title, f"training-{number}"), "")
+        for number, curve in enumerate(curves)
     ]
     return section(
         "How it was made", table(["stage", "time"], rows), f"<div class=plots>{''.join(drawn)}</div>"

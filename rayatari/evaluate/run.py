@@ -25,11 +25,11 @@ from rayatari.records import read_jsonl
 from rayatari.training.hardware import pick_device
 
 _CURVES = {
-    "agent": ("score", "evaluation/score_mean"),
-    "world": ("loss", "heldout/changed_error"),
-    "mapper": ("loss", "heldout/changed_error"),
+    "agent": {"score": "points an episode", "evaluation/score_mean": "points an episode, evaluated"},
+    "world": {"loss": "loss", "heldout/changed_error": "held-out error on changed pixels"},
+    "mapper": {"loss": "loss", "heldout/changed_error": "held-out error on changed pixels"},
 }
-"""Metrics of each stage's metrics.jsonl that the report plots."""
+"""What the report plots of each stage's metrics.jsonl, and how it is called."""
 
 
 def run(config: Config) -> None:
@@ -116,10 +116,10 @@ def _stage_seconds(config: Config) -> dict[str, float]:
 def _training_curves(config: Config) -> Iterator[TrainingCurve]:
     for stage, metrics in _CURVES.items():
         records = list(read_jsonl(stage_dir(config, stage) / "metrics.jsonl"))
-        for metric in metrics:
+        for metric, label in metrics.items():
             points = [(float(r["step"]), float(r[metric])) for r in records if r.get(metric) is not None]
             if points:
-                yield TrainingCurve(stage, metric, points)
+                yield TrainingCurve(f"{stage}: {label}", points)
 
 
 def _print_headline(results: dict[str, Any], folder: Path) -> None:

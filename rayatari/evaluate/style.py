@@ -15,18 +15,18 @@ p { max-width: 46rem; margin: .5rem 0; }
 .note, figcaption, small { color: var(--soft); font-size: .85rem; }
 .verdict { font-size: 1.1rem; }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr));
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(13rem, calc(50% - .4rem)), 1fr));
   gap: .8rem; margin: 1.2rem 0; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; }
 .card b { display: block; font-size: 1.6rem; line-height: 1.3; } .card span { font-size: .9rem; }
 .card small { display: block; line-height: 1.35; margin-top: .2rem; }
 .scroll { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .8rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line);
+th, td { padding: .35rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
 thead th { font-size: .85rem; color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 500; }
-td b { font-weight: 600; } td small { display: block; font-size: .75rem; }
+td b { font-weight: 600; } td small { display: block; font-size: .75rem; line-height: 1.35; }
 figure { margin: 1rem 0; }
 figure > svg { width: 100%; max-width: 46rem; height: auto; font-family: system-ui, sans-serif; }
 figure > img { width: 100%; max-width: 62rem; height: auto; display: block; border-radius: .3rem; }

@@ -124,8 +124,8 @@ def test_every_measure_of_the_page_is_explained(evaluation: Path):
 def test_training_curves_are_drawn(evaluation: Path):
     results = json.loads((evaluation / "report.json").read_text())
     nothing = Pictures([], "data:image/gif;base64,", "data:image/gif;base64,")
-    html = render(results, nothing, [TrainingCurve("world", "loss/total", [(1, 2.0), (2, 0.5)])])
-    assert "world: loss/total" in html
+    html = render(results, nothing, [TrainingCurve("world: loss", [(1, 2.0), (2, 0.5)])])
+    assert "world: loss" in html
 
 
 def screen() -> np.ndarray:
