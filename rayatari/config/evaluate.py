@@ -17,7 +17,8 @@ class EvaluateConfig:
         PlayerConfig("random", share=0.2),
     )
     """Who plays the held-out episodes and, in closed loop, the neural game; written as in record.players.
-    The shares divide the predictions among them."""
+    The shares divide the predictions among them. Give each some chance of its own (epsilon): in a game
+    without chance a player that never errs repeats what training may have seen."""
     episodes: int = 6
     """Held-out episodes of each player."""
     episode_steps: int = 1200

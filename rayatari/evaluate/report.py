@@ -267,7 +267,7 @@ def _object_rows(at: Mapping[str, Any], horizons: Sequence[str]) -> list[tuple[s
 
 
 def _pixels(value: float) -> str:
-    return f"{plain(value)} px"
+    return f"{value:.1f} px"
 
 
 def _rules(results: Mapping[str, Any]) -> str:

@@ -26,13 +26,15 @@ th, td { padding: .35rem .7rem; text-align: left; vertical-align: top; border-bo
   white-space: nowrap; }
 thead th { font-size: .85rem; color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 500; }
+@media (max-width: 40rem) { th, td { padding: .35rem .45rem; }
+  tbody th { white-space: normal; min-width: 6.5rem; max-width: 9rem; line-height: 1.3; } }
 td b { font-weight: 600; } td small { display: block; font-size: .75rem; line-height: 1.35; }
 figure { margin: 1rem 0; }
 figure > svg { width: 100%; max-width: 46rem; height: auto; font-family: system-ui, sans-serif; }
 figure > img { width: 100%; max-width: 62rem; height: auto; display: block; border-radius: .3rem; }
 figure > img.narrow { max-width: 41rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 0 1.2rem; }
-.strip td, .strip th { padding: .15rem .2rem; border: 0; }
+.strip td, .strip th, .strip tbody th { padding: .15rem .2rem; border: 0; min-width: 0; }
 .strip thead th { padding-left: .2rem; } .strip tbody th { vertical-align: middle; font-size: .85rem;
   color: var(--soft); writing-mode: vertical-rl; transform: rotate(180deg); text-align: center; }
 .strip img { width: 192px; height: 252px; display: block; image-rendering: pixelated; border-radius: .2rem; }
