@@ -33,11 +33,22 @@ def test_dueling_values_have_the_state_value_as_their_mean():
     network = QNetwork(SMALL)
     views = torch.randint(0, 256, (5, 4, 84, 84), dtype=torch.uint8)
     q = network(views)
-    features = network.encoder(views.float() / 255)
+    features = network.encoder(views)
     assert network.value is not None
     torch.testing.assert_close(q.mean(dim=1, keepdim=True), network.value(features))
     advantage = network.advantage(features)
     torch.testing.assert_close(q - q.mean(1, keepdim=True), advantage - advantage.mean(1, keepdim=True))
+
+
+def test_pixels_count_from_zero_to_one():
+    torch.manual_seed(0)
+    network = QNetwork(SMALL)
+    views = torch.randint(0, 256, (3, 4, 84, 84), dtype=torch.uint8)
+    first = network.encoder[0]
+    plain = torch.nn.functional.conv2d(views.float() / 255, first.weight, first.bias, stride=4)
+    torch.testing.assert_close(first(views), plain, atol=1e-5, rtol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(first(views).float(), plain, atol=0.03, rtol=0.03)
 
 
 def test_the_value_head_learns_and_is_absent_without_dueling():
