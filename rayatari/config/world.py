@@ -115,9 +115,9 @@ class MapperConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer."""
     unroll: int = 4
-    """Steps K that the model is unrolled on its own frames at the end of training."""
-    unroll_from: float = 0.6
-    """Share of training after which unrolls begin; K grows from 2 to ``unroll`` in the rest."""
+    """Longest unroll: the frame that is learned from follows on up to ``unroll`` - 1 of the model's own."""
+    unroll_from: float = 0.2
+    """Share of training after which unrolls begin."""
     corruption: float = 0.2
     """Share of samples whose past frames are damaged in places."""
     decode_steps: int = 2

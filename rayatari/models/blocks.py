@@ -32,8 +32,8 @@ class Downsample(nn.Module):
         return out
 
 
-def zero(layer: nn.Conv2d) -> None:
-    """Set all parameters of a convolution to zero."""
+def zero(layer: nn.Module) -> None:
+    """Set all parameters of a layer to zero."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rayatari.config.world import ModelConfig
 from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
-from rayatari.models.frames import one_hot
+from rayatari.models.frames import one_hot, to_patches
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Sight:
     """Features at the bottleneck, before any code."""
     skips: tuple[Tensor, ...]
     """Features of the finer levels, finest first."""
-    last_BPHW: Tensor
-    """The last frame, one-hot."""
+    last_BhwPS: Tensor
+    """The last frame in patches, one-hot."""
 
 
 class Decoder(nn.Module):
@@ -40,8 +40,9 @@ class Decoder(nn.Module):
         super().__init__()
         channels = config.channels
         finest = tuple(side * 2 ** (len(channels) - 1) for side in grid)
-        self.colors, self.grid = colors, grid
-        self.patches = nn.Conv2d(config.history * colors, channels[0], config.patch, stride=config.patch)
+        self.colors, self.grid, self.patch = colors, grid, config.patch
+        pixels = config.patch**2 * colors
+        self.patches = nn.Linear(config.history * pixels, channels[0])
         self.position = nn.Parameter(torch.zeros(1, channels[0], *finest))
         self.down_blocks = nn.ModuleList(ResidualBlock(c) for c in channels)
         self.downs = nn.ModuleList(Downsample(a, b) for a, b in itertools.pairwise(channels))
@@ -51,22 +52,21 @@ class Decoder(nn.Module):
         self.middle = nn.Sequential(ResidualBlock(channels[-1]), ResidualBlock(channels[-1]))
         self.ups = nn.ModuleList(Upsample(b, a) for a, b in itertools.pairwise(channels))
         self.up_blocks = nn.ModuleList(ResidualBlock(c) for c in channels[:-1])
-        self.pixels = nn.Conv2d(channels[0], colors * config.patch**2, 1)
-        self.shuffle = nn.PixelShuffle(config.patch)
+        self.pixels = nn.Linear(channels[0], pixels)
         self.copy = nn.Parameter(torch.tensor(6.0))
         zero(self.pixels)
 
     def look(self, past_BTHW: Tensor) -> Sight:
         """Take in the last T = history frames, classes uint8 (B, T, H, W)."""
-        frames_BCHW = one_hot(past_BTHW, self.colors)
-        x = self.patches(frames_BCHW) + self.position
+        hot_BhwPX = one_hot(to_patches(past_BTHW, self.patch), self.colors)
+        x = self.patches(hot_BhwPX.flatten(3)).permute(0, 3, 1, 2) + self.position
         skips = []
         for block, down in zip(self.down_blocks, self.downs, strict=False):
             x = block(x)
             skips.append(x)
             x = down(x)
         past_BChw = self.down_blocks[-1](x)
-        return Sight(past_BChw, tuple(skips), frames_BCHW[:, -self.colors :])
+        return Sight(past_BChw, tuple(skips), hot_BhwPX[..., -(self.patch**2) :])
 
     def enter_codes(self, vectors_BND: Tensor, shown_B: Tensor | None = None) -> Tensor:
         """Code vectors as bottleneck input (B, C, h, w); samples that are not ``shown`` get none."""
@@ -81,10 +81,10 @@ class Decoder(nn.Module):
         return mixed
 
     def draw(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
-        """Logits (B, P, H, W) of the next frame."""
+        """Logits (B, h, w, P, S) of the next frame, in patches."""
         x = mixed_BChw
         finest_last = reversed(list(zip(self.ups, self.up_blocks, sight.skips, strict=True)))
         for up, block, skip in finest_last:
             x = block(up(x) + skip)
-        change_BPHW: Tensor = self.shuffle(self.pixels(F.silu(x)))
-        return change_BPHW + self.copy * sight.last_BPHW
+        change_BhwX = self.pixels(F.silu(x).permute(0, 2, 3, 1))
+        return change_BhwX.unflatten(3, (self.colors, -1)) + self.copy * sight.last_BhwPS

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rayatari.models.blocks import Downsample, ResidualBlock
-from rayatari.models.frames import one_hot
+from rayatari.models.frames import one_hot, to_patches
 
 
 class LatentActionEncoder(nn.Module):
@@ -20,8 +20,8 @@ class LatentActionEncoder(nn.Module):
 
     def __init__(self, colors: int, patch: int, channels: Sequence[int], dim: int) -> None:
         super().__init__()
-        self.colors = colors
-        self.patches = nn.Conv2d(colors, channels[0], patch, stride=patch, bias=False)
+        self.colors, self.patch = colors, patch
+        self.patches = nn.Linear(patch**2 * colors, channels[0], bias=False)
         levels: list[nn.Module] = []
         for finer, coarser in itertools.pairwise(channels):
             levels += [Downsample(finer, coarser, bias=False), ResidualBlock(coarser, bias=False)]
@@ -30,6 +30,8 @@ class LatentActionEncoder(nn.Module):
 
     def forward(self, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
         """Encode two frames, classes uint8 (B, H, W)."""
-        before_BPHW, after_BPHW = (one_hot(x[:, None], self.colors) for x in (present_BHW, next_BHW))
-        latents_BDhw = self.latents(F.silu(self.levels(self.patches(after_BPHW - before_BPHW))))
+        patches = (to_patches(frame[:, None], self.patch) for frame in (present_BHW, next_BHW))
+        before, after = (one_hot(patches_BhwS, self.colors) for patches_BhwS in patches)
+        happened_BhwC = self.patches((after - before).flatten(3))
+        latents_BDhw = self.latents(F.silu(self.levels(happened_BhwC.permute(0, 3, 1, 2))))
         return latents_BDhw.flatten(2).transpose(1, 2)

@@ -1,8 +1,8 @@
 """From palette bytes to network inputs and back: the only place that normalises or pads pixels.
 
 Shape suffixes used in all model code: B batch, T time, H W pixels (padded, see FrameCodec), h w cells
-of a feature map, P palette colours, C channels, N latent cells (h·w at the bottleneck), K codes,
-D code dimension, A actions.
+of a feature map, S pixels of a patch, P palette colours, C channels, N latent cells (h·w at the
+bottleneck), K codes, D code dimension, A actions.
 """
 
 from collections.abc import Sequence
@@ -62,16 +62,33 @@ class FrameCodec:
         return values_BHW[..., self.top : self.top + height, self.left : self.left + width]
 
 
-def one_hot(classes_BTHW: Tensor, colors: int) -> Tensor:
-    """Classes of T frames -> float (B, T·P, H, W) of zeros and ones in channels-last memory order.
+def to_patches(values_BTHW: Tensor, side: int) -> Tensor:
+    """Squares of pixels side by side: (B, T, H, W) -> (B, h, w, T·S) with S = side² and h = H / side.
 
-    It has the dtype that convolutions compute in: autocast's, where that is on.
+    All that touches single pixels works on patches: a matrix product there replaces the convolution and
+    the pixel shuffle at full resolution.
     """
-    device = classes_BTHW.device.type
+    B, T, H, W = values_BTHW.shape
+    cells = values_BTHW.reshape(B, T, H // side, side, W // side, side)
+    return cells.permute(0, 2, 4, 1, 3, 5).flatten(3)
+
+
+def from_patches(values_BhwS: Tensor, side: int) -> Tensor:
+    """The inverse for one frame: (B, h, w, S) -> (B, H, W)."""
+    cells = values_BhwS.unflatten(3, (side, side)).permute(0, 1, 3, 2, 4)
+    return cells.flatten(3).flatten(1, 2)
+
+
+def one_hot(classes: Tensor, colors: int) -> Tensor:
+    """Classes (..., S) -> float (..., P, S) of zeros and ones, in the dtype that layers compute in.
+
+    That is autocast's, where it is on. Colours come before pixels, since a softmax over a few colours
+    that lie next to each other in memory is ten times slower than one over rows of pixels.
+    """
+    device = classes.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-    palette = torch.arange(colors, dtype=torch.uint8, device=classes_BTHW.device)
-    hot_BHWTP = classes_BTHW.permute(0, 2, 3, 1)[..., None] == palette
-    return hot_BHWTP.flatten(3).to(dtype).permute(0, 3, 1, 2)
+    colors_P1 = torch.arange(colors, dtype=torch.uint8, device=classes.device)[:, None]
+    return (classes[..., None, :] == colors_P1).to(dtype)
 
 
 def corrupt(frames_BTHW: Tensor, share: float, generator: torch.Generator, cell: int = 8) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training losses on palette logits."""
+"""Training losses and errors on frames. Frames are classes of any one layout, (B, H, W) or patches."""
 
 import torch
 import torch.nn.functional as F
@@ -6,17 +6,17 @@ from torch import Tensor
 
 
 def pixel_weights(
-    present_BHW: Tensor, next_BHW: Tensor, motion: float, color_weights_P: Tensor | None = None
+    present: Tensor, following: Tensor, motion: float, color_weights_P: Tensor | None = None
 ) -> Tensor:
-    """Weight of each pixel, float (B, H, W): 1, plus ``motion`` where the pixel changes in the step.
+    """Weight of each pixel, float of the same shape: 1, plus ``motion`` where the pixel changes in the step.
 
     Plain averages ignore a ball of 8 pixels among 33,600; this is what makes it count. With
     ``color_weights_P`` each pixel's weight is multiplied by that of its next colour.
     """
-    weights_BHW = 1 + motion * (next_BHW != present_BHW).float()
+    weights = 1 + motion * (following != present).float()
     if color_weights_P is not None:
-        weights_BHW = weights_BHW * color_weights_P[next_BHW.long()]
-    return weights_BHW
+        weights = weights * color_weights_P[following.long()]
+    return weights
 
 
 def rare_color_weights(frames: Tensor, colors: int, exponent: float) -> Tensor:
@@ -25,19 +25,28 @@ def rare_color_weights(frames: Tensor, colors: int, exponent: float) -> Tensor:
     return (counts_P.mean() / counts_P).pow(exponent).clamp(max=100)
 
 
-def palette_loss(logits_BPHW: Tensor, next_BHW: Tensor, weights_BHW: Tensor) -> Tensor:
-    """Weighted mean cross-entropy, in nats, of the next frame's classes."""
-    loss_BHW = F.cross_entropy(logits_BPHW.float(), next_BHW.long(), reduction="none")
-    return (loss_BHW * weights_BHW).sum() / weights_BHW.sum()
+def palette_loss(logits_BhwPS: Tensor, next_BhwS: Tensor, weights_BhwS: Tensor) -> Tensor:
+    """Weighted mean cross-entropy, in nats, of palette logits for the next frame's classes."""
+    logits_MPS, next_MS = logits_BhwPS.flatten(0, 2), next_BhwS.flatten(0, 2)
+    loss_MS = F.cross_entropy(logits_MPS.float(), next_MS.long(), reduction="none")
+    weights_MS = weights_BhwS.flatten(0, 2)
+    return (loss_MS * weights_MS).sum() / weights_MS.sum()
 
 
-def changed_error(predicted_BHW: Tensor, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
+def changed_error(predicted: Tensor, present: Tensor, following: Tensor) -> Tensor:
     """Share of the pixels that change in the step which are predicted wrong; copying is wrong on all."""
-    changed_BHW = next_BHW != present_BHW
-    wrong = ((predicted_BHW != next_BHW) & changed_BHW).sum()
-    return wrong / changed_BHW.sum().clamp(min=1)
+    changed = following != present
+    return ((predicted != following) & changed).sum() / changed.sum().clamp(min=1)
 
 
-def pixel_error(predicted_BHW: Tensor, next_BHW: Tensor) -> Tensor:
+def pixel_error(predicted: Tensor, following: Tensor) -> Tensor:
     """Share of all pixels that are predicted wrong."""
-    return (predicted_BHW != next_BHW).float().mean()
+    return (predicted != following).float().mean()
+
+
+def relative_error(predicted: Tensor, start: Tensor, real: Tensor) -> Tensor:
+    """Wrong pixels for each pixel that differs from the start: below 1 beats copying the start frame.
+
+    Missing objects and ghosts both count, unlike in the error on changed pixels alone.
+    """
+    return (predicted != real).sum() / (start != real).sum().clamp(min=1)

@@ -1,12 +1,14 @@
 """Perceptual loss in the features of the trained DQN: what matters to a player matters to the loss."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rayatari.games.agent_view import area_weights
+from rayatari.games.agent_view import VIEW_SIZE, area_weights
 from rayatari.games.palette import GREY
-from rayatari.models.frames import FrameCodec
+from rayatari.models.frames import FrameCodec, from_patches
 
 VIEWS = 4
 """Views that the features take, the newest last."""
@@ -29,14 +31,15 @@ class Perception(nn.Module):
         self.rows: Tensor
         self.columns: Tensor
         self.register_buffer("grey_P", torch.from_numpy(GREY[codec.palette]).float() / 255)
-        self.register_buffer("rows", torch.from_numpy(area_weights(height)))
-        self.register_buffer("columns", torch.from_numpy(area_weights(width)).T.contiguous())
+        self.register_buffer("rows", _area_matrix(height))
+        self.register_buffer("columns", _area_matrix(width).T.contiguous())
 
-    def forward(self, past_BTHW: Tensor, logits_BPHW: Tensor, next_BHW: Tensor) -> Tensor:
+    def forward(self, past_BTHW: Tensor, logits_BhwPS: Tensor, next_BHW: Tensor) -> Tensor:
         """Compare the prediction with the real next frame, both after the same past."""
         assert past_BTHW.shape[1] >= VIEWS - 1, "the features need three past frames"
         before = self._views(self.grey_P[past_BTHW[:, 1 - VIEWS :].long()])
-        expected_BHW = torch.einsum("bphw,p->bhw", logits_BPHW.float().softmax(1), self.grey_P)
+        expected_BhwS = torch.einsum("bhwps,p->bhws", logits_BhwPS.float().softmax(-2), self.grey_P)
+        expected_BHW = from_patches(expected_BhwS, math.isqrt(logits_BhwPS.shape[-1]))
         predicted = torch.cat([before, self._views(expected_BHW[:, None])], 1)
         real = torch.cat([before, self._views(self.grey_P[next_BHW.long()][:, None])], 1)
         return F.mse_loss(self.features(predicted), self.features(real))
@@ -44,3 +47,12 @@ class Perception(nn.Module):
     def _views(self, grey_BTHW: Tensor) -> Tensor:
         view: Tensor = self.rows @ self.codec.crop(grey_BTHW) @ self.columns
         return view
+
+
+def _area_matrix(size: int) -> Tensor:
+    """The agent's resizing along one side as a matrix, (84, size)."""
+    pixels, shares = area_weights(size)
+    matrix = torch.zeros(VIEW_SIZE, size)
+    for pixel, share in zip(pixels, shares, strict=True):
+        matrix[torch.arange(VIEW_SIZE), torch.from_numpy(pixel)] += torch.from_numpy(share)
+    return matrix

@@ -33,8 +33,8 @@ class Labels:
 class Prediction:
     """One predicted step."""
 
-    logits_BPHW: Tensor
-    """Palette logits of the next frame."""
+    logits_BhwPS: Tensor
+    """Palette logits of the next frame, in patches."""
     scores_BNK: Tensor
     """The mapper's logits."""
     outcomes: tuple[Tensor, Tensor, Tensor]
@@ -69,45 +69,59 @@ class PlayableWorld(nn.Module):
         self.world.quantizer.eval()
         return self
 
-    def unroll_steps(self, progress: float) -> int:
-        """Steps of the unroll at this point of training: 1, then 2 up to ``unroll``."""
-        begin, most = self.config.unroll_from, self.config.unroll
-        if progress < begin or most < 2:
-            return 1
-        return min(most, 2 + int((progress - begin) / (1 - begin) * (most - 1)))
-
     def forward(
         self, frames_BTHW: Tensor, labels: Labels, progress: float, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean loss over an unroll on the model's own frames, and its logs.
+        """Loss and logs of one step, taken after ``lead`` steps on the model's own frames.
 
-        The windows hold T ≥ history + unroll frames, the present at index history - 1.
+        The windows hold T ≥ history + unroll frames, the present at index history - 1. Of an unroll only
+        the last step is learned from, its past taken as given (Brandstetter et al., 2022): errors of
+        every age are met at a third of the cost of learning from all of them.
         """
+        lead = self._draw_lead(progress, generator)
+        at = self.world.history - 1 + lead
+        past_BTHW = self._own_past(frames_BTHW, labels, lead, generator)
+        present_BHW, next_BHW = frames_BTHW[:, at], frames_BTHW[:, at + 1]
+        with torch.no_grad():
+            true_BN = self.world.true_codes(present_BHW, next_BHW)
+        hidden_BN = self._training_mask(true_BN, generator)
+        predicted = self._predict(past_BTHW, labels.actions_BT[:, at], true_BN, hidden_BN)
+        parts = self._losses(predicted, past_BTHW, next_BHW, true_BN, hidden_BN, progress)
+        parts |= self._outcome_losses(predicted, labels, at)
+        loss = self._weigh(parts)
+        with torch.no_grad():
+            drawn_BHW = self.world.drawn(predicted.logits_BhwPS)
+            right_BN = predicted.scores_BNK.argmax(-1) == true_BN
+            age = "after_real" if lead == 0 else "after_own"
+            logs = {
+                "loss": loss.detach(),
+                **{f"{name}_loss": value.detach() for name, value in parts.items()},
+                f"changed_error_{age}": changed_error(drawn_BHW, present_BHW, next_BHW),
+                f"pixel_error_{age}": pixel_error(drawn_BHW, next_BHW),
+                "code_accuracy": right_BN[hidden_BN].float().mean(),
+            }
+        return loss, logs
+
+    def _draw_lead(self, progress: float, generator: torch.Generator) -> int:
+        """Own frames before the step to learn from: none in half of the steps, else up to unroll - 1."""
+        drawn = int(torch.randint(0, 2 * max(1, self.config.unroll - 1), (1,), generator=generator)) + 1
+        lead = drawn - (self.config.unroll - 1)
+        return max(0, lead) if progress >= self.config.unroll_from and self.config.unroll > 1 else 0
+
+    @torch.no_grad()
+    def _own_past(self, frames_BTHW: Tensor, labels: Labels, lead: int, generator: torch.Generator) -> Tensor:
+        """The past (B, history, H, W) after ``lead`` steps by the recorded actions, from a damaged start."""
         history = self.world.history
         past_BTHW = corrupt(frames_BTHW[:, :history], self.config.corruption, generator)
-        steps = self.unroll_steps(progress)
-        losses: list[Tensor] = []
-        logs: dict[str, Tensor] = {}
-        for step in range(steps):
-            at = history - 1 + step
-            real_present_BHW, next_BHW = frames_BTHW[:, at], frames_BTHW[:, at + 1]
-            with torch.no_grad():
-                true_BN = self.world.true_codes(real_present_BHW, next_BHW)
-            hidden_BN = self._training_mask(true_BN, generator)
-            predicted = self._predict(past_BTHW, labels.actions_BT[:, at], true_BN, hidden_BN)
-            drawn_BHW = predicted.logits_BPHW.detach().argmax(1).to(torch.uint8)
-            parts = self._losses(predicted, past_BTHW, next_BHW, true_BN, hidden_BN, progress)
-            parts |= self._outcome_losses(predicted, labels, at)
-            losses.append(self._weigh(parts))
-            logs |= {f"{name}_loss": value.detach() for name, value in parts.items()}
-            logs[f"changed_error_{step + 1}"] = changed_error(drawn_BHW, real_present_BHW, next_BHW)
-            logs[f"pixel_error_{step + 1}"] = pixel_error(drawn_BHW, next_BHW)
-            if step == 0:
-                right_BN = predicted.scores_BNK.argmax(-1) == true_BN
-                logs["code_accuracy"] = right_BN[hidden_BN].float().mean()
+        for step in range(lead):
+            actions_B = labels.actions_BT[:, history - 1 + step]
+            unknown_BN = torch.zeros(
+                len(actions_B), self.world.cells, dtype=torch.long, device=actions_B.device
+            )
+            predicted = self._predict(past_BTHW, actions_B, unknown_BN, torch.ones_like(unknown_BN).bool())
+            drawn_BHW = self.world.drawn(predicted.logits_BhwPS)
             past_BTHW = torch.cat([past_BTHW[:, 1:], drawn_BHW[:, None]], 1)
-        loss = torch.stack(losses).mean()
-        return loss, {"loss": loss.detach(), "unroll": torch.tensor(float(steps)), **logs}
+        return past_BTHW
 
     def _training_mask(self, codes_BN: Tensor, generator: torch.Generator) -> Tensor:
         """Cells to be guessed: all in half of the samples, a random share in the others."""
@@ -147,7 +161,7 @@ class PlayableWorld(nn.Module):
         true_BN: Tensor, hidden_BN: Tensor, progress: float,
     ) -> dict[str, Tensor]:  # fmt: skip
         return {
-            "frame": self.world.frame_loss(past_BTHW, predicted.logits_BPHW, next_BHW, progress),
+            "frame": self.world.frame_loss(past_BTHW, predicted.logits_BhwPS, next_BHW, progress),
             "code": F.cross_entropy(predicted.scores_BNK[hidden_BN].float(), true_BN[hidden_BN]),
         }
 

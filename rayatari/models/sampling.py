@@ -68,7 +68,7 @@ def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor) -> SampledSt
     mixed_BChw = decoder.mix(sight, decoder.enter_codes(model.world.quantizer.vectors(codes_BN)))
     reward, done, lives = model.heads(mixed_BChw)
     return SampledStep(
-        frames_BHW=decoder.draw(sight, mixed_BChw).argmax(1).to(torch.uint8),
+        frames_BHW=model.world.drawn(decoder.draw(sight, mixed_BChw)),
         rewards_B=reward.argmax(-1),
         done_B=done.argmax(-1).bool(),
         lives_B=lives.argmax(-1),

@@ -35,7 +35,7 @@ class Ledger:
         self._log.log(report.step, {**report.metrics, "windows_per_second": rate})
         shown = {
             key: report.metrics[key]
-            for key in ("loss", "changed_error", "changed_error_1")
+            for key in ("loss", "changed_error", "changed_error_after_real")
             if key in report.metrics
         }
         self._bar.set_postfix({k: f"{v:.3g}" for k, v in shown.items() if math.isfinite(v)}, refresh=False)

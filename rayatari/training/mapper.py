@@ -15,7 +15,7 @@ from rayatari.config.world import OptimizerConfig
 from rayatari.dataset.info import DatasetInfo
 from rayatari.dataset.reader import read_chunks
 from rayatari.dataset.windows import WindowBatch
-from rayatari.models.losses import changed_error
+from rayatari.models.losses import changed_error, relative_error
 from rayatari.models.neural_game import KIND, START_FRAMES, GameModel
 from rayatari.models.playable import Labels, PlayableWorld, reward_indices
 from rayatari.models.sampling import sample_step
@@ -28,7 +28,6 @@ from rayatari.training.stage import (
     frames_to,
     kept_metrics,
     matching_info,
-    relative_error,
     run_backend,
 )
 from rayatari.training.world_bundle import load_world

@@ -60,14 +60,6 @@ def frames_to(codec: FrameCodec, batch: WindowBatch, device: torch.device) -> to
     return codec.encode(batch.frames).to(device, non_blocking=True)
 
 
-def relative_error(predicted: torch.Tensor, start: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """Wrong pixels for each pixel that differs from the start: below 1 beats copying the start frame.
-
-    Missing objects and ghosts both count, unlike in the error on changed pixels alone.
-    """
-    return (predicted != real).sum() / (start != real).sum().clamp(min=1)
-
-
 def attach_perception(world: LatentActionModel, config: Config) -> None:
     """Give the model the eyes of the run's agent, where the perceptual loss has a weight."""
     if config.world.losses.perceptual:

@@ -15,7 +15,7 @@ from rayatari.config.world import OptimizerConfig
 from rayatari.dataset.info import DatasetInfo
 from rayatari.dataset.windows import WindowBatch
 from rayatari.models.latent_action import LatentActionModel
-from rayatari.models.losses import changed_error, rare_color_weights
+from rayatari.models.losses import changed_error, rare_color_weights, relative_error
 from rayatari.models.quantizer import code_perplexity
 from rayatari.paths import stage_dir
 from rayatari.training.feed import heldout_windows
@@ -27,7 +27,6 @@ from rayatari.training.stage import (
     frames_to,
     kept_metrics,
     matching_info,
-    relative_error,
     run_backend,
 )
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rayatari.errors import UserError
-from rayatari.models.frames import FrameCodec, corrupt, one_hot
+from rayatari.models.frames import FrameCodec, corrupt, from_patches, one_hot, to_patches
 
 PALETTE = (0, 6, 22, 38, 134)
 
@@ -30,12 +30,19 @@ def test_a_colour_that_was_not_learned_is_refused() -> None:
         codec.encode(np.full((1, 210, 160), 8, np.uint8))
 
 
-def test_one_hot_puts_the_colours_of_a_frame_side_by_side_oldest_frame_first() -> None:
-    classes = torch.randint(0, 5, (2, 3, 8, 8), dtype=torch.uint8)
+def test_patches_hold_a_square_of_each_frame_oldest_frame_first_and_come_back() -> None:
+    frames = torch.randint(0, 5, (2, 3, 8, 12), dtype=torch.uint8)
+    patches = to_patches(frames, 4)
+    assert patches.shape == (2, 2, 3, 3 * 16)
+    assert torch.equal(patches[1, 1, 2, 16:32].view(4, 4), frames[1, 1, 4:8, 8:12])
+    assert torch.equal(from_patches(patches[..., -16:], 4), frames[:, -1])
+
+
+def test_one_hot_puts_colours_before_pixels() -> None:
+    classes = torch.randint(0, 5, (2, 3, 16), dtype=torch.uint8)
     hot = one_hot(classes, 5)
-    assert hot.shape == (2, 15, 8, 8)
-    torch.testing.assert_close(hot.unflatten(1, (3, 5)).argmax(2).to(torch.uint8), classes)
-    assert (hot.unflatten(1, (3, 5)).sum(2) == 1).all()
+    assert hot.shape == (2, 3, 5, 16) and (hot.sum(2) == 1).all()
+    assert torch.equal(hot.argmax(2).to(torch.uint8), classes)
     with torch.autocast("cpu", torch.bfloat16):
         assert one_hot(classes, 5).dtype == torch.bfloat16
 

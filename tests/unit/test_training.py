@@ -1,0 +1,234 @@
+"""The training stages on real windows of the counting game, in this process."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from recorded import COUNTING, record_counting
+from worlds import MAPPER, WORLD
+
+from rayatari.checkpoint import is_finished, load_bundle, read_card
+from rayatari.config.runtime import TrainingConfig
+from rayatari.config.schema import Config
+from rayatari.config.world import OptimizerConfig
+from rayatari.errors import UserError
+from rayatari.games.counting import read, reward_of
+from rayatari.models.neural_game import NeuralGame
+from rayatari.paths import stage_dir
+from rayatari.records import read_jsonl
+from rayatari.training import mapper, world
+from rayatari.training.feed import endless_local_rows, training_batches
+from rayatari.training.loop import Trainer, learning_rate
+from rayatari.training.stage import matching_info
+
+SMALL = OptimizerConfig(batch=4, lr=1e-3, warmup=2)
+TRAINING = TrainingConfig(
+    backend="local",
+    precision="fp32",
+    threads=1,
+    report_every=1,
+    checkpoint_every=2,
+    heldout_windows=4,
+    shuffle_frames=300,
+)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recorded")
+    record_counting(folder)
+    return folder
+
+
+@pytest.fixture
+def config(recorded: Path, tmp_path: Path) -> Config:
+    return replace(
+        COUNTING,
+        runs=str(tmp_path),
+        training=TRAINING,
+        world=replace(WORLD, steps=6, dataset=str(recorded), optimizer=SMALL),
+        mapper=replace(MAPPER, steps=4, optimizer=SMALL),
+    )
+
+
+def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Make training be interrupted, as by Ctrl-C, before that step."""
+    train_step = Trainer._train_step
+
+    def interrupted(self: Trainer, batch: object) -> dict[str, float]:
+        if self.step == step:
+            raise KeyboardInterrupt
+        return train_step(self, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "_train_step", interrupted)
+    return monkeypatch.undo
+
+
+def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(config: Config) -> None:
+    task = mapper.MapperTask(replace(config, mapper=replace(config.mapper, unroll=3)), matching_info(config))
+    world.run(replace(config, world=replace(config.world, steps=1)))
+    model = task.build()
+    batches = training_batches(task, endless_local_rows(task), 4, [0])
+    for _ in range(20):
+        frames_BTHW, labels = task.prepare(model, next(batches), torch.device("cpu"))
+        shown = model.world.codec.decode(frames_BTHW)
+        for frames, actions, rewards in zip(shown, labels.actions_BT, labels.rewards_BT, strict=True):
+            counts = [read(frame) for frame in frames]
+            for before, after, action, reward in zip(counts, counts[1:], actions, rewards, strict=False):
+                if after.step == before.step == 0:
+                    continue  # the past before the first frame is that frame repeated
+                assert (after.seed, after.step, after.action) == (before.seed, before.step + 1, int(action))
+                value = task.info.reward_values[int(reward)]
+                assert value == pytest.approx(reward_of(before.seed, before.step, int(action)))
+
+
+def test_both_stages_train_and_leave_a_game_that_plays(config: Config) -> None:
+    world.run(config)
+    mapper.run(config)
+    folder = stage_dir(config, "mapper")
+    card = read_card(folder, "neural-game", "")
+    assert {"changed_error", "relative_error"} <= set(card.metrics)
+    assert card.config["world"]["steps"] == 6 and card.seconds > 0
+    game = NeuralGame.load(folder)
+    frames = game.reset([0, 1])
+    assert game.step([0, 1]).frames.shape == frames.shape == (2, 210, 160)
+    picture = np.asarray(Image.open(folder / "pictures" / "step-0000004.png"))
+    assert picture.shape[2] == 3 and picture.std() > 0
+    assert list((folder / "tensorboard").iterdir())
+
+
+def test_an_interrupted_training_goes_on_where_it_was(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undo = stop_at(5, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(config)
+    folder = stage_dir(config, "world")
+    assert not is_finished(folder)
+    before = {r["step"]: r["loss"] for r in read_jsonl(folder / "metrics.jsonl")}
+    assert list(before) == [1, 2, 3, 4, 5]
+    undo()
+    world.run(config)
+    after = {r["step"]: r["loss"] for r in read_jsonl(folder / "metrics.jsonl")}
+    assert list(after) == [1, 2, 3, 4, 5, 6]
+    assert [after[step] for step in (1, 2, 3, 4)] == [before[step] for step in (1, 2, 3, 4)]
+    assert is_finished(folder)
+
+
+def test_a_resumed_trainer_equals_one_that_never_stopped(config: Config) -> None:
+    task = world.WorldTask(config, matching_info(config))
+    batches = training_batches(task, endless_local_rows(task), 4, [0])
+    given = [next(batches) for _ in range(6)]
+    torch.manual_seed(0)
+    straight = Trainer(task, task.build(), torch.device("cpu"), torch.float32, 0)
+    torch.manual_seed(0)
+    first = Trainer(task, task.build(), torch.device("cpu"), torch.float32, 0)
+    torch.manual_seed(1)
+    for batch in given[:3]:
+        first._train_step(batch)
+    resumed = Trainer(task, task.build(), torch.device("cpu"), torch.float32, 0)
+    resumed.resume(first.state())
+    torch.manual_seed(1)
+    for batch in given[:3]:
+        straight._train_step(batch)
+    for trainer in (straight, resumed):
+        torch.manual_seed(2)
+        for batch in given[3:]:
+            trainer._train_step(batch)
+    expected, found = straight.state(), resumed.state()
+    for part in ("model", "averaged"):
+        for name, value in expected[part].items():
+            torch.testing.assert_close(found[part][name], value, msg=f"{part}.{name}")
+
+
+def test_a_finished_stage_is_skipped(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    world.run(config)
+    weights = stage_dir(config, "world") / "weights.safetensors"
+    made = weights.stat().st_mtime_ns
+    world.run(config)
+    assert "finished" in capsys.readouterr().out
+    assert weights.stat().st_mtime_ns == made
+
+
+def test_fsq_and_every_loss_can_be_switched_on(config: Config) -> None:
+    losses = replace(config.world.losses, rare_color=0.5, entropy=0.01)
+    sizes = replace(config.world.model, quantizer="fsq")
+    config = replace(config, world=replace(config.world, losses=losses, model=sizes, steps=2))
+    world.run(config)
+    mapper.run(replace(config, mapper=replace(config.mapper, steps=2)))
+    assert NeuralGame.load(stage_dir(config, "mapper")).history == 4
+
+
+def test_a_damaged_checkpoint_is_named(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    undo = stop_at(5, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(config)
+    undo()
+    newest = max((stage_dir(config, "world") / "checkpoints").glob("*.pt"))
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.raises(UserError, match=rf"{newest.name}.*delete it"):
+        world.run(config)
+    newest.unlink()
+    world.run(config)
+    assert is_finished(stage_dir(config, "world"))
+
+
+def test_divergence_is_said_and_loses_nothing(config: Config) -> None:
+    wild = replace(SMALL, lr=1e18, warmup=0, clip=1e9)
+    with pytest.raises(UserError, match="lower the optimizer's lr"):
+        world.run(replace(config, world=replace(config.world, optimizer=wild, steps=50)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: replace(c, game="pong"), "is of counting, not of pong"),
+        (lambda c: replace(c, training=replace(TRAINING, workers=3)), "shared by 3 workers"),
+        (lambda c: replace(c, training=replace(TRAINING, workers=2)), "backend=ray"),
+        (lambda c: replace(c, training=replace(TRAINING, device="cuda")), "no GPU"),
+        (lambda c: replace(c, training=replace(TRAINING, heldout_windows=10_000)), "held-out windows"),
+        (lambda c: replace(c, world=replace(c.world, dataset="nowhere")), "no finished dataset"),
+    ],
+)
+def test_mistakes_are_named_before_training(
+    config: Config, change: Callable[[Config], Config], message: str
+) -> None:
+    if message == "no GPU" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(UserError, match=message):
+        world.run(change(config))
+
+
+def test_the_mapper_needs_a_world_of_the_same_sizes(config: Config) -> None:
+    with pytest.raises(UserError, match="train-world"):
+        mapper.run(config)
+    world.run(config)
+    wider = replace(config.world.model, mapper_channels=32)
+    with pytest.raises(UserError, match="other sizes"):
+        mapper.run(replace(config, world=replace(config.world, model=wider)))
+
+
+def test_the_bundle_needs_nothing_but_itself(config: Config, tmp_path: Path) -> None:
+    world.run(config)
+    mapper.run(config)
+    moved = stage_dir(config, "mapper").rename(tmp_path / "elsewhere")
+    for extra in ("checkpoints", "metrics.jsonl"):
+        assert (moved / extra).exists()
+    card, weights = load_bundle(moved, "neural-game", "")
+    assert not any("perception" in name for name in weights)
+    assert json.dumps(card.config)
+    (moved / "metrics.jsonl").unlink()
+    NeuralGame.load(moved)
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    settings = OptimizerConfig(lr=1.0, warmup=10, final_lr=0.1)
+    rates = [learning_rate(settings, step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0, abs=0.03)
+    assert rates[99] == pytest.approx(0.1, abs=0.01)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
