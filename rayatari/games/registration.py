@@ -1,7 +1,5 @@
 """The neural games as Gymnasium environments ``rayatari/<Title>-v0`` (contract C2)."""
 
-import gymnasium
-
 from rayatari.games.specs import SPECS
 
 
@@ -11,6 +9,8 @@ def register_environments() -> None:
     Nothing is loaded before an environment is made. Registered without a TimeLimit wrapper: how long
     an episode lasts is the game's own affair.
     """
+    import gymnasium  # here, because importing gymnasium is what calls this (rayatari.games.gymnasium_hook)
+
     for spec in SPECS.values():
         if environment_id(spec.title) not in gymnasium.registry:
             gymnasium.register(

@@ -21,7 +21,7 @@ class Mapper(nn.Module):
         self, past_channels: int, code_dim: int, codes: int, actions: int, channels: int, blocks: int
     ) -> None:
         super().__init__()
-        self.past = nn.Conv2d(past_channels, channels, 1)
+        self.past = nn.Sequential(nn.GroupNorm(1, past_channels), nn.Conv2d(past_channels, channels, 1))
         self.action = nn.Embedding(actions, channels)
         self.known = nn.Conv2d(code_dim + 1, channels, 1)
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
@@ -43,7 +43,7 @@ class OutcomeHeads(nn.Module):
     def __init__(self, channels: int, cells: int, rewards: int, lives: int) -> None:
         super().__init__()
         self.shared = nn.Sequential(
-            nn.SiLU(), nn.Conv2d(channels, self.SQUEEZED, 1), nn.Flatten(),
+            nn.GroupNorm(1, channels), nn.SiLU(), nn.Conv2d(channels, self.SQUEEZED, 1), nn.Flatten(),
             nn.Linear(self.SQUEEZED * cells, 128), nn.SiLU(),
         )  # fmt: skip
         self.reward = nn.Linear(128, rewards)
