@@ -4,6 +4,7 @@ that loading needs. No pickle is ever read.
 The card is written last, so a folder with a card is a finished artifact.
 """
 
+import json
 import platform
 import subprocess
 import sys
@@ -74,6 +75,33 @@ def write_card(folder: Path, card: Card) -> None:
 def is_finished(folder: Path) -> bool:
     """Whether ``folder`` holds a finished artifact."""
     return (folder / CARD).is_file()
+
+
+def finished_already(folder: Path, config: Config, kind: str, section: str) -> bool:
+    """Whether ``folder`` holds the finished artifact of a stage, and says so.
+
+    UserError when it was made with other settings: those of the stage's ``section``, the game, or the
+    emulator. Nothing is passed off as what it is not.
+    """
+    if not is_finished(folder):
+        return False
+    remedy = "remove it to make it again, or choose another name=NAME"
+    made, asked = read_card(folder, kind, remedy).config, json.loads(json.dumps(asdict(config)))
+    other = [
+        key for part in ("game", "emulator", section) for key in _differences(made[part], asked[part], part)
+    ]
+    if other:
+        raise UserError(f"{folder} is finished, with other settings ({', '.join(other)}): {remedy}")
+    print(f"{kind}: finished, see {folder}")
+    return True
+
+
+def _differences(made: Any, asked: Any, name: str) -> list[str]:
+    """Dotted names of the settings in which two parts of a config differ."""
+    if not (isinstance(made, dict) and isinstance(asked, dict)):
+        return [] if made == asked else [name]
+    keys = dict.fromkeys([*made, *asked])
+    return [found for key in keys for found in _differences(made.get(key), asked.get(key), f"{name}.{key}")]
 
 
 def read_card(folder: Path, kind: str, remedy: str) -> Card:

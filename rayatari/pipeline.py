@@ -2,9 +2,12 @@
 
 import importlib
 import time
+from contextlib import ExitStack
 
 from rayatari.checkpoint import is_finished
 from rayatari.config.schema import Config
+from rayatari.games.catalog import get_game
+from rayatari.games.registration import environment_id
 from rayatari.paths import stage_dir
 from rayatari.ray_session import ray_session
 
@@ -18,16 +21,23 @@ _STAGES = (
 
 
 def run(config: Config) -> None:
-    """Run the stages that are not finished yet, in one Ray session."""
-    todo = [stage for stage in _STAGES if not is_finished(stage_dir(config, stage[0]))]
-    for folder, command, _ in _STAGES:
-        if not any(folder == stage[0] for stage in todo):
-            print(f"{command}: finished, see {stage_dir(config, folder)}")
-    if not todo:
-        return
-    with ray_session(config.ray):
-        for number, (_, command, module) in enumerate(todo, start=1):
-            print(f"[{number}/{len(todo)}] {command}", flush=True)
+    """Run the stages in order; those that are finished only say so, and Ray starts when one is not."""
+    with ExitStack() as stack:
+        for number, (folder, command, module) in enumerate(_STAGES, start=1):
+            stage = importlib.import_module(module)
+            if is_finished(stage_dir(config, folder)):
+                stage.run(config)
+                continue
+            stack.enter_context(ray_session(config.ray))
+            print(f"[{number}/{len(_STAGES)}] {command}", flush=True)
             started = time.monotonic()
-            importlib.import_module(module).run(config)
-            print(f"[{number}/{len(todo)}] {command} done in {time.monotonic() - started:.0f} s", flush=True)
+            stage.run(config)
+            print(
+                f"[{number}/{len(_STAGES)}] {command} done in {time.monotonic() - started:.0f} s", flush=True
+            )
+    print(
+        f"next: open {stage_dir(config, 'evaluation') / 'report.html'} in a browser, or play it from Python:"
+    )
+    game = environment_id(get_game(config.game).title)
+    print("  import gymnasium, rayatari")
+    print(f'  env = gymnasium.make("{game}", weights="{stage_dir(config, "mapper")}", temperature=0.0)')

@@ -1,5 +1,6 @@
 """Connecting to Ray: the one place where a command starts or joins a cluster."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         os.environ.setdefault(name, value)
     import ray
 
+    logging.getLogger("ray.data").setLevel(logging.WARNING)  # it tells of every file that it opens
     if ray.is_initialized():
         yield
         return

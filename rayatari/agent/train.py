@@ -15,7 +15,7 @@ from rayatari.agent.league import League
 from rayatari.agent.policy import KIND, Policy, PolicyModel, load_policy, model_record, save_policy
 from rayatari.agent.rllib.build import build_algorithm, exploration, network_config
 from rayatari.agent.settings import check_resources, check_settings, resume_settings
-from rayatari.checkpoint import is_finished, new_card
+from rayatari.checkpoint import finished_already, new_card
 from rayatari.config.schema import Config
 from rayatari.errors import UserError
 from rayatari.games.catalog import get_game
@@ -32,8 +32,7 @@ _GIF = "best_episode.gif"
 def run(config: Config) -> None:
     """Train the agent of ``config`` and write its bundle; an interrupted run goes on."""
     folder = stage_dir(config, "agent")
-    if is_finished(folder):
-        print(f"train-agent: finished, see {folder}")
+    if finished_already(folder, config, KIND, "agent"):
         return
     spec = get_game(config.game)
     check_settings(config.agent)

@@ -19,9 +19,9 @@ class ViewStack:
     def push(self, views: NDArray[np.uint8], starts: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Add one view per game, uint8 (count, 84, 84); ``starts`` bool (count,) marks new episodes.
 
-        Returns the stacks. The array is reused by the next call.
+        Returns the stacks in a new array: one that came through Ray's object store is read-only.
         """
-        self.views[:, :-1] = self.views[:, 1:]
-        self.views[starts, :-1] = 0
-        self.views[:, -1] = views
-        return self.views
+        stacked = np.concatenate([self.views[:, 1:], views[:, None]], 1)
+        stacked[starts, :-1] = 0
+        self.views = stacked
+        return stacked

@@ -35,7 +35,8 @@ class LossWeights:
     motion: float = 20.0
     """Extra weight of a pixel that changes in the step; the loss of an unchanged one counts 1."""
     motion_final: float = 8.0
-    """Extra weight of such a pixel at the end of training; it moves there linearly."""
+    """Extra weight of such a pixel at the end of the world model's training, where it moves linearly, and
+    in all of the mapper's."""
     rare_color: float = 0.0
     """Exponent of the inverse colour frequency in the pixel weight; 0 treats colours alike."""
     commitment: float = 0.25

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rayatari.checkpoint import is_finished, new_card, save_bundle
+from rayatari.checkpoint import finished_already, new_card, save_bundle
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
 from rayatari.dataset.info import DatasetInfo
@@ -133,8 +133,7 @@ def select(batch: WindowBatch, count: int) -> WindowBatch:
 def run(config: Config) -> None:
     """Train the mapper into ``runs/<name>/mapper``, which then holds the whole neural game."""
     folder = stage_dir(config, "mapper")
-    if is_finished(folder):
-        print(f"train-mapper: finished, see {folder}")
+    if finished_already(folder, config, KIND, "mapper"):
         return
     info = matching_info(config)
     task = MapperTask(config, info)

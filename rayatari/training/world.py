@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rayatari.checkpoint import is_finished, new_card, save_bundle
+from rayatari.checkpoint import finished_already, new_card, save_bundle
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
 from rayatari.dataset.info import DatasetInfo
@@ -106,8 +106,7 @@ class WorldTask:
 def run(config: Config) -> None:
     """Train the world model into ``runs/<name>/world``."""
     folder = stage_dir(config, "world")
-    if is_finished(folder):
-        print(f"train-world: finished, see {folder}")
+    if finished_already(folder, config, KIND, "world"):
         return
     task = WorldTask(config, matching_info(config))
     state = run_backend(task, folder)

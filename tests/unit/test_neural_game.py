@@ -101,7 +101,7 @@ def test_the_environment_is_seeded_and_says_how_many_lives_are_left(bundle: Path
         assert 0 <= info["lives"] <= 5
         shown = [first]
         for action in (1, 2, 3, 0):
-            frame, reward, terminated, truncated, info = env.step(action)
+            frame, reward, terminated, _truncated, info = env.step(action)
             assert isinstance(reward, float) and isinstance(terminated, bool) and "lives" in info
             shown.append(frame)
         return shown
