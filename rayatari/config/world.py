@@ -33,10 +33,12 @@ class LossWeights:
     """Weights of all training losses, against 1 for the palette cross-entropy: the sweep's space."""
 
     motion: float = 20.0
-    """Extra weight of a pixel that changes in the step; the loss of an unchanged one counts 1."""
+    """Extra weight of a pixel that changes in the step, as the world model's training begins; the loss of
+    an unchanged one counts 1. A high weight finds the ball soon, a low one ends its ghosts."""
+    motion_mapper: float = 20.0
+    """The same as the mapper's training begins."""
     motion_final: float = 8.0
-    """Extra weight of such a pixel at the end of the world model's training, where it moves linearly, and
-    in all of the mapper's."""
+    """The same at the end of both trainings, where it moves linearly."""
     rare_color: float = 0.0
     """Exponent of the inverse colour frequency in the pixel weight; 0 treats colours alike."""
     commitment: float = 0.25

@@ -68,7 +68,8 @@ class LatentActionModel(nn.Module):
         mixed_BChw = self.decoder.mix(sight, self.decoder.enter_codes(found.vectors_BND, shown_B))
         logits_BhwPS = self.decoder.draw(sight, mixed_BChw)
 
-        frame = self.frame_loss(past_BTHW, logits_BhwPS, next_BHW, progress)
+        motion = losses.motion + (losses.motion_final - losses.motion) * progress
+        frame = self.frame_loss(past_BTHW, logits_BhwPS, next_BHW, motion)
         loss = frame + losses.commitment * found.commitment - losses.entropy * found.entropy
         with torch.no_grad():
             predicted_BHW = self.drawn(logits_BhwPS)
@@ -86,16 +87,15 @@ class LatentActionModel(nn.Module):
         return loss, logs
 
     def frame_loss(
-        self, past_BTHW: Tensor, logits_BhwPS: Tensor, next_BHW: Tensor, progress: float
+        self, past_BTHW: Tensor, logits_BhwPS: Tensor, next_BHW: Tensor, motion: float
     ) -> Tensor:
         """How wrong a predicted frame is: palette cross-entropy, and what the agent would see of it.
 
-        Motion is counted from the past as it was shown. In an unroll that is the model's own frame, so
+        A pixel that changes weighs 1 + ``motion``. Motion is counted from the past as it was shown. In an unroll that is the model's own frame, so
         that its errors, which have to change back, weigh as much as what moves: ghosts and missing
         objects alike.
         """
         losses = self.config.losses
-        motion = losses.motion + (losses.motion_final - losses.motion) * progress
         colors_P = self.color_weights_P if losses.rare_color else None
         side = self.decoder.patch
         shown_BhwS, next_BhwS = to_patches(past_BTHW[:, -1:], side), to_patches(next_BHW[:, None], side)

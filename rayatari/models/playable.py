@@ -86,7 +86,7 @@ class PlayableWorld(nn.Module):
             true_BN = self.world.true_codes(present_BHW, next_BHW)
         hidden_BN = self._training_mask(true_BN, generator)
         predicted = self._predict(past_BTHW, labels.actions_BT[:, at], true_BN, hidden_BN)
-        parts = self._losses(predicted, past_BTHW, next_BHW, true_BN, hidden_BN)
+        parts = self._losses(predicted, past_BTHW, next_BHW, true_BN, hidden_BN, progress)
         parts |= self._outcome_losses(predicted, labels, at)
         loss = self._weigh(parts)
         with torch.no_grad():
@@ -158,10 +158,12 @@ class PlayableWorld(nn.Module):
 
     def _losses(
         self, predicted: Prediction, past_BTHW: Tensor, next_BHW: Tensor,
-        true_BN: Tensor, hidden_BN: Tensor,
+        true_BN: Tensor, hidden_BN: Tensor, progress: float,
     ) -> dict[str, Tensor]:  # fmt: skip
+        weights = self.world.config.losses
+        motion = weights.motion_mapper + (weights.motion_final - weights.motion_mapper) * progress
         return {
-            "frame": self.world.frame_loss(past_BTHW, predicted.logits_BhwPS, next_BHW, progress=1.0),
+            "frame": self.world.frame_loss(past_BTHW, predicted.logits_BhwPS, next_BHW, motion),
             "code": F.cross_entropy(predicted.scores_BNK[hidden_BN].float(), true_BN[hidden_BN]),
         }
 
