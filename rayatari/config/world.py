@@ -117,6 +117,8 @@ class MapperConfig:
     """Optimizer steps."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer."""
+    decoder_rate: float = 0.25
+    """Share of the learning rate at which the decoder learns on."""
     unroll: int = 4
     """Longest unroll: the frame that is learned from follows on up to ``unroll`` - 1 of the model's own."""
     unroll_from: float = 0.2

@@ -60,8 +60,8 @@ class CodedGame(BatchGame, Protocol):
     def sample_codes(self, actions: Sequence[int]) -> NDArray[np.int64]:
         """The codes (B, N) that the mapper chooses for ``actions`` now; the games stand still."""
 
-    def step_with_codes(self, codes: NDArray[np.int64]) -> BatchResult:
-        """Go one step by given codes (B, N) instead of actions."""
+    def step_with_codes(self, codes: NDArray[np.int64], actions: Sequence[int]) -> BatchResult:
+        """Go one step by ``actions``, with given codes (B, N) in place of those it would choose."""
 
 
 class Reading(Protocol):

@@ -159,7 +159,7 @@ def _predictions(
         for name, codes in (("true_codes", true), ("common_codes", common)):
             assert codes is not None
             game.reset(seeds, history)
-            yield name, game.step_with_codes(codes).frames
+            yield name, game.step_with_codes(codes, next_actions(starts)).frames
 
 
 def _count(into: _Counts, frames: Frames, current: Frames, real: Frames) -> None:

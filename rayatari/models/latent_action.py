@@ -86,9 +86,7 @@ class LatentActionModel(nn.Module):
             }
         return loss, logs
 
-    def frame_loss(
-        self, past_BTHW: Tensor, logits_BhwPS: Tensor, next_BHW: Tensor, motion: float
-    ) -> Tensor:
+    def frame_loss(self, past_BTHW: Tensor, logits_BhwPS: Tensor, next_BHW: Tensor, motion: float) -> Tensor:
         """How wrong a predicted frame is: palette cross-entropy, and what the agent would see of it.
 
         A pixel that changes weighs 1 + ``motion``. Motion is counted from the past as it was shown. In an unroll that is the model's own frame, so

@@ -181,7 +181,8 @@ class NeuralGame:
         with self._computing():
             sight = self._look()
             actions_B = torch.zeros(len(self._noise), dtype=torch.long, device=self.device)
-            lives_B = draw_step(self.model, sight, sample_codes(self.model, sight, actions_B)).lives_B
+            codes_BN = sample_codes(self.model, sight, actions_B)
+            lives_B = draw_step(self.model, sight, codes_BN, actions_B).lives_B
         lives: NDArray[np.int64] = lives_B.numpy(force=True)
         return lives
 
@@ -189,9 +190,8 @@ class NeuralGame:
     def step(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> BatchStep:
         """Play action index ``actions`` (B,) in each game for one step."""
         with self._computing():
-            sight = self._look()
-            codes_BN = self._sample(sight, self._checked(actions))
-            return self._advance(draw_step(self.model, sight, codes_BN))
+            sight, actions_B = self._look(), self._checked(actions)
+            return self._advance(draw_step(self.model, sight, self._sample(sight, actions_B), actions_B))
 
     @torch.inference_mode()
     def true_codes(self, present: NDArray[np.uint8], following: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -212,10 +212,13 @@ class NeuralGame:
         return codes
 
     @torch.inference_mode()
-    def step_with_codes(self, codes: NDArray[np.int64]) -> BatchStep:
-        """Go one step by given codes (B, N) instead of actions."""
+    def step_with_codes(
+        self, codes: NDArray[np.int64], actions: Sequence[int] | NDArray[np.integer[Any]]
+    ) -> BatchStep:
+        """Go one step by ``actions``, with given codes (B, N) in place of the mapper's."""
         with self._computing():
-            return self._advance(draw_step(self.model, self._look(), torch.from_numpy(codes).to(self.device)))
+            codes_BN = torch.from_numpy(codes).to(self.device)
+            return self._advance(draw_step(self.model, self._look(), codes_BN, self._checked(actions)))
 
     def _computing(self) -> torch.autocast:
         kind = self.device.type

@@ -60,6 +60,8 @@ class PlayableWorld(nn.Module):
             channels, world.quantizer.dim, world.quantizer.size,
             actions, sizes.mapper_channels, sizes.mapper_blocks,
         )  # fmt: skip
+        self.action = nn.Embedding(actions, channels)
+        nn.init.zeros_(self.action.weight)
         self.heads = OutcomeHeads(channels, world.cells, rewards, lives)
         world.encoder.requires_grad_(False)
 
@@ -141,13 +143,22 @@ class PlayableWorld(nn.Module):
         guessed_BND = soft_BND + (best_BND - soft_BND).detach()
         true_BND = self.world.quantizer.vectors(true_BN)
         vectors_BND = torch.where(hidden_BN[..., None], guessed_BND, true_BND)
-        mixed_BChw = self.world.decoder.mix(sight, self.world.decoder.enter_codes(vectors_BND))
+        mixed_BChw = self.mix(sight, vectors_BND, actions_B)
         return Prediction(self.world.decoder.draw(sight, mixed_BChw), scores_BNK, self.heads(mixed_BChw))
 
     def _code_vectors(self) -> Tensor:
         """All code vectors, (K, D)."""
         device = self.world.decoder.copy.device
         return self.world.quantizer.vectors(torch.arange(self.world.quantizer.size, device=device))
+
+    def mix(self, sight: Sight, vectors_BND: Tensor, actions_B: Tensor) -> Tensor:
+        """The bottleneck (B, C, h, w) of past, code vectors and action.
+
+        The action also has a way of its own into the decoder, silent at first: codes that were learned
+        from video say it only roughly, and the mapper says it again with errors.
+        """
+        entered_BChw = self.world.decoder.enter_codes(vectors_BND) + self.action(actions_B)[:, :, None, None]
+        return self.world.decoder.mix(sight, entered_BChw)
 
     def score(self, sight: Sight, actions_B: Tensor, codes_BN: Tensor, hidden_BN: Tensor) -> Tensor:
         """The mapper's logits (B, N, K); ``codes`` count where they are not ``hidden``."""

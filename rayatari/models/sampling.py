@@ -37,7 +37,7 @@ def sample_step(
     with the ``noise`` of each game.
     """
     sight = model.world.decoder.look(past_BTHW)
-    return draw_step(model, sight, sample_codes(model, sight, actions_B, temperature, noise))
+    return draw_step(model, sight, sample_codes(model, sight, actions_B, temperature, noise), actions_B)
 
 
 def sample_codes(
@@ -62,13 +62,12 @@ def sample_codes(
     return codes_BN
 
 
-def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor) -> SampledStep:
-    """Frame and outcome of given codes."""
-    decoder = model.world.decoder
-    mixed_BChw = decoder.mix(sight, decoder.enter_codes(model.world.quantizer.vectors(codes_BN)))
+def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_B: Tensor) -> SampledStep:
+    """Frame and outcome of given codes and actions."""
+    mixed_BChw = model.mix(sight, model.world.quantizer.vectors(codes_BN), actions_B)
     reward, done, lives = model.heads(mixed_BChw)
     return SampledStep(
-        frames_BHW=model.world.drawn(decoder.draw(sight, mixed_BChw)),
+        frames_BHW=model.world.drawn(model.world.decoder.draw(sight, mixed_BChw)),
         rewards_B=reward.argmax(-1),
         done_B=done.argmax(-1).bool(),
         lives_B=lives.argmax(-1),

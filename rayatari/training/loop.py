@@ -45,7 +45,7 @@ class Trainer:
         self.plain = model
         self.model = model
         self.trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(self.trained, task.optimizer)
+        self.optimizer = make_optimizer(task, model)
         self.generator = torch.Generator().manual_seed(seed)
         self.step = 0
         self.seconds = 0.0
@@ -98,9 +98,9 @@ class Trainer:
         progress = self.step / self.task.steps
         rate = learning_rate(settings, self.step, self.task.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         inputs = self.task.prepare(self.plain, batch, self.device)
-        with torch.autocast(self.device.type, self.precision, self.precision != torch.float32):
+        with self._autocast():
             loss, logs = self.model(*inputs, progress, self.generator)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.trained, settings.clip)
@@ -114,6 +114,10 @@ class Trainer:
         self.step += 1
         self._average(settings.averaging)
         return {name: float(value) for name, value in logs.items()} | {"learning_rate": rate}
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.precision != torch.float32
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     @torch.no_grad()
     def _average(self, decay: float) -> None:
@@ -131,7 +135,7 @@ class Trainer:
         current = _copy(self.plain.state_dict())
         self.plain.load_state_dict(self.averaged)
         self.plain.eval()
-        with torch.no_grad(), torch.autocast(self.device.type, self.precision):
+        with torch.no_grad(), self._autocast():
             tested = {k: float(v) for k, v in self.task.test(self.plain, heldout, self.device).items()}
             picture = self.task.picture(self.plain, heldout, self.device)
         self.plain.load_state_dict(current)
@@ -142,13 +146,22 @@ class Trainer:
         return {f"heldout/{name}": value for name, value in tested.items()}, picture
 
 
-def make_optimizer(parameters: list[nn.Parameter], config: OptimizerConfig) -> Optimizer:
-    """Fused AdamW that decays matrices and convolutions, not biases and gains."""
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), fused=True)
+def make_optimizer(task: Task, model: nn.Module) -> Optimizer:
+    """Fused AdamW that decays matrices and convolutions, not biases and gains.
+
+    Each group's ``share`` of the learning rate is what the task says of its parameters.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decay = task.optimizer.weight_decay if parameter.ndim >= 2 else 0.0
+            groups.setdefault((decay, task.rate_share(name)), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": p, "weight_decay": decay, "share": share} for (decay, share), p in groups.items()],
+        lr=task.optimizer.lr,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:

@@ -73,6 +73,10 @@ class MapperTask:
             world, self.config.mapper, len(info.action_names), len(info.reward_values), info.max_lives + 1
         )
 
+    def rate_share(self, parameter: str) -> float:
+        """The decoder, which knows the game already, learns at a lower rate than mapper and heads."""
+        return self.config.mapper.decoder_rate if parameter.startswith("world.") else 1.0
+
     def prepare(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> tuple[Any, ...]:
         """Frames as classes, and what the recording says of them."""
         assert isinstance(model, PlayableWorld)

@@ -43,6 +43,9 @@ class Task(Protocol):
     def build(self) -> nn.Module:
         """A new model on the CPU, as training starts from it."""
 
+    def rate_share(self, parameter: str) -> float:
+        """Share of the learning rate at which the parameter of that name is trained."""
+
     def prepare(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> tuple[Any, ...]:
         """The model's inputs of a batch, on ``device``."""
 

@@ -70,6 +70,10 @@ class WorldTask:
         attach_perception(model, self.config)
         return model
 
+    def rate_share(self, parameter: str) -> float:
+        """All parameters learn at the full rate."""
+        return 1.0
+
     def prepare(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> tuple[Any, ...]:
         """Frames as classes; actions are not looked at."""
         assert isinstance(model, LatentActionModel)

@@ -82,7 +82,7 @@ class PerfectGame:
     def sample_codes(self, actions: Sequence[int]) -> np.ndarray:
         return np.concatenate([self._codes(trace, step) for trace, step in self._rows])
 
-    def step_with_codes(self, codes: np.ndarray) -> Result:
+    def step_with_codes(self, codes: np.ndarray, actions: Sequence[int]) -> Result:
         told_true = [
             (self._codes(trace, step) == given).all()
             for (trace, step), given in zip(self._rows, codes, strict=True)

@@ -61,7 +61,7 @@ def test_codes_of_a_step_can_be_named_and_replayed(bundle: Path) -> None:
     game = NeuralGame.load(bundle, temperature=0)
     game.reset([0])
     chosen = game.sample_codes([2])
-    followed = game.step_with_codes(chosen).frames
+    followed = game.step_with_codes(chosen, [2]).frames
     game.reset([0])
     np.testing.assert_array_equal(game.step([2]).frames, followed)
     assert game.true_codes(followed, followed).shape == (1, 35)
