@@ -4,6 +4,8 @@ import errno
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, then run the same command again to go on",
+    errno.EFBIG: "the file would be larger than this system allows: raise the limit, then run again",
+    errno.ENOENT: "no such place, and none can be made there: choose another with runs=DIR",
     errno.EDQUOT: "the disk quota is used up: free some space, then run the same command again",
     errno.EROFS: "the file system is read-only: choose another place with runs=DIR",
     errno.EACCES: "permission denied: choose another place with runs=DIR, or mend the permissions",

@@ -89,9 +89,9 @@ class LatentActionModel(nn.Module):
     def frame_loss(self, past_BTHW: Tensor, logits_BhwPS: Tensor, next_BHW: Tensor, motion: float) -> Tensor:
         """How wrong a predicted frame is: palette cross-entropy, and what the agent would see of it.
 
-        A pixel that changes weighs 1 + ``motion``. Motion is counted from the past as it was shown. In an unroll that is the model's own frame, so
-        that its errors, which have to change back, weigh as much as what moves: ghosts and missing
-        objects alike.
+        A pixel that changes weighs 1 + ``motion``. Motion is counted from the past as it was shown. In an
+        unroll that is the model's own frame, so that its errors, which have to change back, weigh as much
+        as what moves: ghosts and missing objects alike.
         """
         losses = self.config.losses
         colors_P = self.color_weights_P if losses.rare_color else None

@@ -4,6 +4,7 @@ Workers hand their reports to a mailbox actor, which the driver empties into the
 through Ray Train, which restarts the workers from the last one when any of them is lost.
 """
 
+import queue
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ from rayatari.training.worker import train_worker
 
 RUN = "ray"
 POLL_SECONDS = 0.5
+READ_AHEAD_ROWS = 512
+"""About 10 MB; more than the workers can be apart at the end of a pass."""
+END_OF_PASS = "end of pass"
 
 
 class Mailbox:
@@ -115,9 +119,33 @@ def _work(settings: dict[str, Any]) -> None:
 
 
 def _endless_passes() -> Iterator[Rows]:
+    """Pass after pass over this worker's shard, read ahead by a thread.
+
+    Ray Data begins a pass only when all workers have finished the one before. A worker that waits for
+    that while another waits for its gradients would wait for ever, so rows are taken ahead of training.
+    """
+    ahead: queue.Queue[Any] = queue.Queue(READ_AHEAD_ROWS)
     shard = ray.train.get_dataset_shard("train")
+    threading.Thread(target=_read_ahead, args=(shard, ahead), daemon=True).start()
     while True:
-        yield epoch_rows(shard)
+        yield iter(lambda: _next_row(ahead), END_OF_PASS)
+
+
+def _read_ahead(shard: Any, ahead: "queue.Queue[Any]") -> None:
+    try:
+        while True:
+            for row in epoch_rows(shard):
+                ahead.put(row)
+            ahead.put(END_OF_PASS)
+    except Exception as error:  # raised again where the rows are used
+        ahead.put(error)
+
+
+def _next_row(ahead: "queue.Queue[Any]") -> Any:
+    row = ahead.get()
+    if isinstance(row, Exception):
+        raise row
+    return row
 
 
 def _resume_state() -> dict[str, Any] | None:
