@@ -13,8 +13,8 @@ STAGES = ("agent", "dataset", "world", "mapper", "evaluation")
 
 
 def run_dir(config: Config) -> Path:
-    """``runs/<name>``, absolute: workers of a cluster have working folders of their own."""
-    return Path(config.runs).resolve() / (config.name or config.game)
+    """``runs/<name>``: the folder of everything that one configuration makes."""
+    return Path(config.runs) / (config.name or config.game)
 
 
 def stage_dir(config: Config, stage: str) -> Path:

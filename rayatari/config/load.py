@@ -4,7 +4,7 @@ import ast
 import difflib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ def load_config(files: Iterable[str] = (), overrides: Iterable[str] = (), sectio
         _merge(merged, _read_yaml(Path(file)))
     for word in overrides:
         _merge(merged, _parse_override(word, section))
-    return validate(merged)
+    config = validate(merged)
+    return replace(config, runs=str(Path(config.runs).resolve()))  # workers have other working folders
 
 
 def validate(values: Mapping[str, Any]) -> Config:

@@ -42,6 +42,7 @@ class MapperTask:
 
     config: Config
     info: DatasetInfo
+    dataset: str
     label: str = "train-mapper"
 
     @property
@@ -58,11 +59,6 @@ class MapperTask:
     def horizon(self) -> int:
         """Frames after the present: the longest unroll."""
         return max(1, self.config.mapper.unroll)
-
-    @property
-    def dataset(self) -> str:
-        """Path or URI of the dataset."""
-        return dataset_path(self.config)
 
     def build(self) -> PlayableWorld:
         """The run's trained world with an untrained mapper."""
@@ -140,7 +136,7 @@ def run(config: Config) -> None:
     if finished_already(folder, config, KIND, "mapper"):
         return
     info = matching_info(config)
-    task = MapperTask(config, info)
+    task = MapperTask(config, info, dataset_path(config))
     state = run_backend(task, folder)
     model = GameModel.describe(config, info)
     card = new_card(

@@ -41,6 +41,7 @@ class WorldTask:
 
     config: Config
     info: DatasetInfo
+    dataset: str
     label: str = "train-world"
     horizon: int = 1
 
@@ -53,11 +54,6 @@ class WorldTask:
     def optimizer(self) -> OptimizerConfig:
         """Optimizer settings."""
         return self.config.world.optimizer
-
-    @property
-    def dataset(self) -> str:
-        """Path or URI of the dataset."""
-        return dataset_path(self.config)
 
     def build(self) -> LatentActionModel:
         """An untrained model, with the weights of rare colours measured on held-out frames."""
@@ -112,7 +108,7 @@ def run(config: Config) -> None:
     folder = stage_dir(config, "world")
     if finished_already(folder, config, KIND, "world"):
         return
-    task = WorldTask(config, matching_info(config))
+    task = WorldTask(config, matching_info(config), dataset_path(config))
     state = run_backend(task, folder)
     card = new_card(
         KIND, config,

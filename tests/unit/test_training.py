@@ -25,7 +25,7 @@ from rayatari.records import read_jsonl
 from rayatari.training import mapper, world
 from rayatari.training.feed import endless_local_rows, training_batches
 from rayatari.training.loop import Trainer, learning_rate
-from rayatari.training.stage import matching_info
+from rayatari.training.stage import dataset_path, matching_info
 
 SMALL = OptimizerConfig(batch=4, lr=1e-3, warmup=2)
 TRAINING = TrainingConfig(
@@ -71,7 +71,9 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(config: Config) -> None:
-    task = mapper.MapperTask(replace(config, mapper=replace(config.mapper, unroll=3)), matching_info(config))
+    task = mapper.MapperTask(
+        replace(config, mapper=replace(config.mapper, unroll=3)), matching_info(config), dataset_path(config)
+    )
     world.run(replace(config, world=replace(config.world, steps=1)))
     model = task.build()
     batches = training_batches(task, endless_local_rows(task), 4, [0])
@@ -122,7 +124,7 @@ def test_an_interrupted_training_goes_on_where_it_was(
 
 
 def test_a_resumed_trainer_equals_one_that_never_stopped(config: Config) -> None:
-    task = world.WorldTask(config, matching_info(config))
+    task = world.WorldTask(config, matching_info(config), dataset_path(config))
     batches = training_batches(task, endless_local_rows(task), 4, [0])
     given = [next(batches) for _ in range(6)]
     torch.manual_seed(0)
