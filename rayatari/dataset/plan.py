@@ -14,9 +14,8 @@ from typing import Any
 from rayatari.config.record import PlayerConfig
 from rayatari.config.schema import Config
 from rayatari.errors import UserError
+from rayatari.seeding import EVALUATION_SEED
 
-EVALUATION_SEED = 1_000_000
-"""Emulator seeds from here on are kept for evaluation; recordings use those below."""
 _EPISODES_PER_UNIT = 1_000_000
 
 

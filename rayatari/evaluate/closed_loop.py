@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayatari.agent.players import Player
-from rayatari.dataset.plan import EVALUATION_SEED
 from rayatari.evaluate.interface import BatchGame, Frames, Reader, Reading
 from rayatari.evaluate.stats import Estimate, mean
 from rayatari.evaluate.traces import Start, contexts
+from rayatari.seeding import EVALUATION_SEED
 
 
 @dataclass

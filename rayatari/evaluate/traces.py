@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rayatari.agent.players import Player
-from rayatari.dataset.plan import EVALUATION_SEED, divide
+from rayatari.dataset.plan import divide
 from rayatari.dataset.playing import GameWithLives
 from rayatari.errors import UserError
 from rayatari.evaluate.interface import Frames, Reader, Reading
+from rayatari.seeding import EVALUATION_SEED
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 
 from rayatari.agent.policy import load_policy
 from rayatari.config.schema import Config
+from rayatari.dataset import storage
 from rayatari.dataset.info import DatasetInfo, read_info
 from rayatari.dataset.windows import WindowBatch
 from rayatari.errors import UserError
@@ -21,10 +22,8 @@ from rayatari.training.task import Task
 
 def dataset_path(config: Config) -> str:
     """The dataset that the run learns from, as an absolute path or a URI."""
-    named = config.world.dataset or config.record.path
-    if "://" in named:
-        return named
-    return str(Path(named).resolve() if named else stage_dir(config, "dataset").resolve())
+    named = config.world.dataset or storage.dataset_path(config)
+    return named if "://" in named else str(Path(named).resolve())
 
 
 def matching_info(config: Config) -> DatasetInfo:

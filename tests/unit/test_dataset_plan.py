@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from rayatari.config.load import load_config, validate
 from rayatari.config.record import PlayerConfig, RecordConfig
 from rayatari.config.schema import Config
-from rayatari.dataset.plan import EVALUATION_SEED, divide, make_plan, policy_name
+from rayatari.dataset.plan import divide, make_plan, policy_name
 from rayatari.errors import UserError
+from rayatari.seeding import EVALUATION_SEED
 
 MIX = (PlayerConfig("random", share=3.0), PlayerConfig("noop", share=1.0))
 
