@@ -3,5 +3,5 @@
 # Run again, it goes on where it stopped; finished stages are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source scripts/environment.sh
+source scripts/environment.sh ""
 rayatari --config configs/smoke.yaml pipeline "$@"
