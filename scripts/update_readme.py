@@ -30,7 +30,8 @@ def main() -> None:
         "metrics": {stage: card["metrics"] for stage, card in cards.items()},
         "report": report,
     }
-    (ROOT / "results" / "smoke.json").write_text(json.dumps(result, indent=1) + "\n")
+    text = json.dumps(result, indent=1).replace(f"{run.resolve().parents[1]}/", "")
+    (ROOT / "results" / "smoke.json").write_text(text + "\n")
     readme = ROOT / "README.md"
     marked = re.compile(r"(<!-- results:smoke -->\n).*(<!-- /results:smoke -->)", re.DOTALL)
     readme.write_text(marked.sub(lambda m: m[1] + table(result) + m[2], readme.read_text()))
