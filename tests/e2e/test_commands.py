@@ -181,7 +181,7 @@ def test_a_target_that_cannot_be_written_is_named(command: str, trained: Path, t
 
 
 def test_a_full_disk_is_named_and_loses_nothing(trained: Path) -> None:
-    """/dev/full-like: a file system of one page, through a size limit on written files."""
+    """A limit on the size of files stands in for the full disk: the write fails half-way all the same."""
     runs = trained.parent / "full"
     limited = f"ulimit -f 60; exec {sys.executable} -m rayatari train-world steps=4 runs={runs}"
     words = [f"'{word}'" for word in (*TINY, f"world.dataset={trained / 'breakout' / 'dataset'}")]

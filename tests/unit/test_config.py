@@ -94,7 +94,7 @@ def test_what_is_shown_can_be_used_as_a_config(capsys: pytest.CaptureFixture[str
 
 def sections(owner: object) -> list[object]:
     found = [owner]
-    for item in fields(owner):  # type: ignore[arg-type]
+    for item in fields(owner):
         value = getattr(owner, item.name)
         if is_dataclass(value):
             found += sections(value)
@@ -108,7 +108,7 @@ def test_every_field_has_a_docstring_and_is_read_somewhere() -> None:
         if "config" not in path.relative_to(ROOT / "rayatari").parts[0]
     )
     for section in sections(Config()):
-        for item in fields(section):  # type: ignore[arg-type]
+        for item in fields(section):
             assert f".{item.name}" in source or f'"{item.name}"' in source, (
                 f"{section} {item.name} is never read"
             )

@@ -67,7 +67,7 @@ def test_running_out_of_seeds_is_an_error_with_a_remedy() -> None:
 )  # fmt: skip
 def test_other_settings_are_other_work(change: dict[str, object]) -> None:
     plain = {"record": {"steps": 100, "players": [{"player": "random"}]}}
-    other = {**plain, **change, "record": {**plain["record"], **change.get("record", {})}}  # type: ignore[dict-item]
+    other = {**plain, **change, "record": {**plain["record"], **change.get("record", {})}}
     works = [{unit.work for unit in make_plan(validate(values), {})} for values in (plain, other)]
     assert not works[0] & works[1]
     assert works[0].isdisjoint(unit.work for unit in make_plan(validate(plain), {"policy 0": "abc"}))

@@ -23,7 +23,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def windows(path: str, history: int, horizon: int, **settings: object) -> Iterator[WindowBatch]:
     options = {"batch": 7, "buffer_frames": 300, "seed": 0, **settings}
-    return window_batches(read_chunks(path), history=history, horizon=horizon, **options)  # type: ignore[arg-type]
+    return window_batches(read_chunks(path), history=history, horizon=horizon, **options)
 
 
 def test_frames_actions_and_rewards_stay_aligned_from_the_game_to_the_window(dataset: str) -> None:

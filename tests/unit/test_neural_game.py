@@ -153,7 +153,7 @@ def test_each_of_the_seven_games_is_registered() -> None:
 )
 def test_a_broken_bundle_is_named_with_a_remedy(tmp_path: Path, damage: object, message: str) -> None:
     bundle = write_game(tmp_path)
-    damage(bundle)  # type: ignore[operator]
+    damage(bundle)
     with pytest.raises(UserError, match=message):
         NeuralGame.load(bundle)
 

@@ -22,7 +22,7 @@ BLANK = np.zeros((210, 160), np.uint8)
 
 
 def erring(**errors: float) -> ErringPlayer:
-    return ErringPlayer(NoopPlayer(0), PlayerConfig("noop", **errors), BREAKOUT, "it")  # type: ignore[arg-type]
+    return ErringPlayer(NoopPlayer(0), PlayerConfig("noop", **errors), BREAKOUT, "it")
 
 
 def actions(player: Player, seed: int, count: int = 4000) -> list[int]:

@@ -64,7 +64,7 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def interrupted(self: Trainer, batch: object) -> dict[str, float]:
         if self.step == step:
             raise KeyboardInterrupt
-        return train_step(self, batch)  # type: ignore[arg-type]
+        return train_step(self, batch)
 
     monkeypatch.setattr(Trainer, "_train_step", interrupted)
     return monkeypatch.undo
