@@ -51,6 +51,7 @@ class ServerType(IntEnum):
 class FrameFlags(IntFlag):
     """Bits of a frame's ``flags`` byte."""
 
+    NONE = 0
     TERMINATED = 1
     """The game is over; it stands still until RESET."""
     PAUSED = 2
@@ -309,7 +310,7 @@ class FrameMessage:
     """Steps since the game's beginning."""
     action: int = NO_ACTION
     """Index of the action that was played; 255 for none."""
-    flags: FrameFlags = FrameFlags(0)
+    flags: FrameFlags = FrameFlags.NONE
     reward: float = 0.0
     """Points of this step."""
     score: float = 0.0
@@ -322,7 +323,6 @@ class FrameMessage:
 _FRAME = struct.Struct("<BBBBIIffHHfI")
 assert _FRAME.size == 32
 _PONG = struct.Struct("<BI")
-FrameShape = tuple[int, int]
 
 
 def pack_frame(message: FrameMessage) -> bytes:
@@ -350,7 +350,7 @@ class Pong:
     number: int
 
 
-def unpack_server(data: bytes, shape: FrameShape) -> FrameMessage | Pong:
+def unpack_server(data: bytes, shape: tuple[int, int]) -> FrameMessage | Pong:
     """Read a binary message of a server; ``shape`` is (height, width) of the welcome."""
     if len(data) == _PONG.size and data[0] == ServerType.PONG:
         return Pong(_PONG.unpack(data)[1])
@@ -359,21 +359,11 @@ def unpack_server(data: bytes, shape: FrameShape) -> FrameMessage | Pong:
     (_, encoding, flags, action, sequence, echo, reward, score, lives, _, step_ms, step) = _FRAME.unpack_from(
         data
     )
-    return FrameMessage(
-        frame=_pixels(data[_FRAME.size :], encoding, shape),
-        sequence=sequence,
-        echo=echo,
-        step=step,
-        action=action,
-        flags=FrameFlags(flags),
-        reward=reward,
-        score=score,
-        lives=lives,
-        step_ms=step_ms,
-    )
+    frame = _pixels(data[_FRAME.size :], encoding, shape)
+    return FrameMessage(frame, sequence, echo, step, action, FrameFlags(flags), reward, score, lives, step_ms)
 
 
-def _pixels(data: bytes, encoding: int, shape: FrameShape) -> NDArray[np.uint8]:
+def _pixels(data: bytes, encoding: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
     size = shape[0] * shape[1]
     if encoding == Encoding.ZLIB:
         try:
