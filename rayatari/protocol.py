@@ -25,6 +25,8 @@ MAX_FPS = 60.0
 """Highest frame rate of a realtime session."""
 MAX_TEMPERATURE = 10.0
 MAX_SEED = 2**32 - 1
+SEEN_EVERY = 8
+"""Frames after which a client says with SEEN how far it has read."""
 NO_ACTION = 255
 """Action of a frame that no action made: the first one of a game or of a resumed session."""
 
@@ -39,6 +41,7 @@ class ClientType(IntEnum):
     STEP = 0x05
     AGENT = 0x06
     PING = 0x07
+    SEEN = 0x08
 
 
 class ServerType(IntEnum):
@@ -184,7 +187,7 @@ class Welcome:
     agent: str
     """Name of the agent that can take over; empty where there is none."""
     limits: dict[str, float]
-    """``message_bytes``, ``messages_per_second``, ``idle_s``, ``resume_s``."""
+    """``message_bytes``, ``messages_per_second``, ``idle_s``, ``resume_s``, ``window``, ``slow_s``."""
     server: str
     """Name and version of the server."""
 
@@ -252,7 +255,7 @@ class ClientMessage:
     number: int
     """The client's own count, echoed by the next frame that it had a part in; 0 to 2**32 - 1."""
     value: float = 0
-    """Action index, seed, temperature, or 1 and 0 for on and off."""
+    """Action index, seed, temperature, sequence of a frame, or 1 and 0 for on and off."""
 
 
 _HEAD = struct.Struct("<BI")
@@ -264,6 +267,7 @@ _VALUES = {
     ClientType.STEP: struct.Struct("<B"),
     ClientType.AGENT: struct.Struct("<B"),
     ClientType.PING: struct.Struct("<"),
+    ClientType.SEEN: struct.Struct("<I"),
 }
 _SWITCHES = (ClientType.PAUSE, ClientType.AGENT)
 
