@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from rayatari import __version__
 from rayatari.config.load import describe_fields, load_config
+from rayatari.config.schema import Config
 from rayatari.errors import UserError, remedy_for
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 2, 130
@@ -45,11 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 user error, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parser().parse_args(words)
-        command = COMMANDS[options.command]
-        config = load_config(options.config + options.config_after, options.settings, command.section)
+        name, config = parse_command(words)
         signal.signal(signal.SIGTERM, _interrupt)
-        module, function = command.entry.split(":")
+        module, function = COMMANDS[name].entry.split(":")
         getattr(importlib.import_module(module), function)(config)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -66,6 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _user_error(remedy)
     return EXIT_DONE
+
+
+def parse_command(words: Sequence[str]) -> tuple[str, Config]:
+    """The command that ``words`` name, and its resolved configuration; UserError where they are wrong."""
+    options = _parser().parse_args(words)
+    section = COMMANDS[options.command].section
+    return options.command, load_config(options.config + options.config_after, options.settings, section)
 
 
 def _user_error(message: str) -> int:

@@ -16,6 +16,7 @@ FLOW = ("config", "games", "agent", "dataset", "models", "training", "evaluate")
 FOUNDATION = {"errors": 0, "__init__": 0, "config": 0}
 RAY_EDGES = {
     "rayatari.ray_session",
+    "rayatari.jobs",
     "rayatari.agent.train",
     "rayatari.dataset.crew",
     "rayatari.dataset.record",
@@ -58,7 +59,7 @@ def rank(module: str) -> int:
         return 0
     if parts[1] in FLOW:
         return FLOW.index(parts[1])
-    return len(FLOW) if parts[1] in ("pipeline", "cli", "__main__") else 0
+    return len(FLOW) if parts[1] in ("pipeline", "cli", "jobs", "__main__") else 0
 
 
 def top_level(imports: set[str]) -> set[str]:
