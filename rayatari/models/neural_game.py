@@ -81,6 +81,16 @@ class BatchStep:
     """Lives left, (B,)."""
 
 
+@dataclass(frozen=True)
+class LooseGame:
+    """One game outside of any batch: all that is needed to go on with it."""
+
+    past_THW: Tensor
+    """Its last ``history`` frames, classes uint8 (history, H, W)."""
+    noise: torch.Generator
+    """Where its chance stands."""
+
+
 class NeuralGame:
     """B games that run in one batch of a network.
 
@@ -99,6 +109,7 @@ class NeuralGame:
         self._starts = starts
         self._past_BTHW = torch.empty(0)
         self._noise: list[torch.Generator] = []
+        self._heat: Sequence[float] | None = None
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu", temperature: float = 1.0) -> Self:
@@ -143,6 +154,7 @@ class NeuralGame:
         the real past to go on from; without it each game begins at the start of a recorded episode.
         UserError when frames have another shape or colours that the game does not know.
         """
+        self._heat = None
         self._noise = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
         past = self._pick_starts(self._noise) if frames is None else frames
         height, width = self.facts.frame_shape
@@ -170,6 +182,16 @@ class NeuralGame:
         self._past_BTHW = self._past_BTHW.clone()
         self._past_BTHW[chosen] = self.model.world.codec.encode(starts).to(self.device)
         return np.array(starts[:, -1])
+
+    def gather(self, games: Sequence[LooseGame], temperatures: Sequence[float] | None = None) -> None:
+        """Play these games from now on, in this order, each at its temperature; those before are let go."""
+        self._past_BTHW = torch.stack([game.past_THW for game in games]).to(self.device)
+        self._noise = [game.noise for game in games]
+        self._heat = temperatures
+
+    def scatter(self) -> list[LooseGame]:
+        """The games as they stand, each for itself."""
+        return [LooseGame(past.clone(), noise) for past, noise in zip(self._past_BTHW, self._noise, strict=True)]
 
     def _pick_starts(self, noise: Sequence[torch.Generator]) -> NDArray[np.uint8]:
         chosen = [int(torch.randint(len(self._starts), (1,), generator=g)) for g in noise]
@@ -230,7 +252,8 @@ class NeuralGame:
         return self.model.world.decoder.look(self._past_BTHW)
 
     def _sample(self, sight: Sight, actions_B: Tensor) -> Tensor:
-        return sample_codes(self.model, sight, actions_B, self.temperature, self._noise)
+        heat = self.temperature if self._heat is None else self._heat
+        return sample_codes(self.model, sight, actions_B, heat, self._noise)
 
     def _checked(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> Tensor:
         indices = np.asarray(actions)

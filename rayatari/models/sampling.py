@@ -28,9 +28,14 @@ Noise = Sequence[torch.Generator]
 """One generator a game, so that a game does not depend on those it shares a batch with."""
 
 
+Temperature = float | Sequence[float]
+"""One for all games, or one a game."""
+
+
 def sample_step(
-    model: PlayableWorld, past_BTHW: Tensor, actions_B: Tensor, temperature: float = 0.0, noise: Noise = ()
-) -> SampledStep:
+    model: PlayableWorld, past_BTHW: Tensor, actions_B: Tensor,
+    temperature: Temperature = 0.0, noise: Noise = (),
+) -> SampledStep:  # fmt: skip
     """Play one action in each of B games after their last frames, classes uint8 (B, history, H, W).
 
     ``temperature`` 0 takes the likeliest codes; above it they are drawn from softmax(logits/temperature)
@@ -41,17 +46,20 @@ def sample_step(
 
 
 def sample_codes(
-    model: PlayableWorld, sight: Sight, actions_B: Tensor, temperature: float = 0.0, noise: Noise = ()
-) -> Tensor:
+    model: PlayableWorld, sight: Sight, actions_B: Tensor,
+    temperature: Temperature = 0.0, noise: Noise = (),
+) -> Tensor:  # fmt: skip
     """Codes (B, N) by masked decoding: each round keeps the surest cells and shows them to the next."""
     batch, cells, rounds = len(actions_B), model.world.cells, model.config.decode_steps
+    heat = [float(temperature)] * batch if isinstance(temperature, int | float) else list(temperature)
+    heat_B11 = torch.tensor(heat, device=actions_B.device).clamp(min=1e-3)[:, None, None]
     codes_BN = torch.zeros(batch, cells, dtype=torch.long, device=actions_B.device)
     hidden_BN = torch.ones(batch, cells, dtype=torch.bool, device=actions_B.device)
     for number in range(1, rounds + 1):
         logits_BNK = model.score(sight, actions_B, codes_BN, hidden_BN).float()
-        noisy_BNK = logits_BNK / max(temperature, 1e-3)
-        if temperature > 0:
-            noisy_BNK = noisy_BNK + _gumbel(logits_BNK, noise)
+        noisy_BNK = logits_BNK / heat_B11
+        if any(heat):
+            noisy_BNK = noisy_BNK + _gumbel(logits_BNK, heat, noise)
         chosen_BN = torch.where(hidden_BN, noisy_BNK.argmax(-1), codes_BN)
         sure_BN = logits_BNK.log_softmax(-1).gather(-1, chosen_BN[..., None])[..., 0]
         sure_BN = sure_BN.masked_fill(~hidden_BN, torch.inf)
@@ -74,9 +82,17 @@ def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_B: T
     )
 
 
-def _gumbel(logits_BNK: Tensor, noise: Noise) -> Tensor:
-    """Gumbel noise, drawn game by game on the CPU; argmax(logits + noise) samples softmax(logits)."""
+def _gumbel(logits_BNK: Tensor, heat: Sequence[float], noise: Noise) -> Tensor:
+    """Gumbel noise, drawn game by game on the CPU; argmax(logits + noise) samples softmax(logits).
+
+    A game at temperature 0 draws nothing and gets the same noise for every code.
+    """
     shape = logits_BNK.shape[1:]
-    uniform_BNK = torch.stack([torch.rand(shape, generator=generator) for generator in noise])
+    uniform_BNK = torch.stack(
+        [
+            torch.rand(shape, generator=generator) if warmth else torch.full(shape, 0.5)
+            for generator, warmth in zip(noise, heat, strict=True)
+        ]
+    )
     gumbel: Tensor = -torch.log(-torch.log(uniform_BNK.clamp(1e-9, 1 - 1e-7)))
     return gumbel.to(logits_BNK.device)

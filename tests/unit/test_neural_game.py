@@ -14,7 +14,7 @@ import rayatari  # noqa: F401  registers the environments
 from rayatari.errors import UserError
 from rayatari.games.palette import to_rgb
 from rayatari.games.specs import SPECS
-from rayatari.models.neural_game import NeuralGame
+from rayatari.models.neural_game import LooseGame, NeuralGame
 
 ID = "rayatari/Breakout-v0"
 
@@ -168,3 +168,31 @@ def test_weights_of_another_game_or_none_are_refused(tmp_path: Path) -> None:
 def _edit_card(bundle: Path, **values: object) -> None:
     card = json.loads((bundle / "card.json").read_text())
     (bundle / "card.json").write_text(json.dumps({**card, **values}))
+
+
+def test_games_taken_out_of_a_batch_go_on_as_they_would_have(tmp_path: Path) -> None:
+    together, apart = (NeuralGame.load(write_game(tmp_path)) for _ in range(2))
+    together.reset([1, 2, 3])
+    apart.reset([3, 1])
+    others = apart.scatter()
+    apart.reset([2])
+    joined = [others[1], apart.scatter()[0], others[0]]
+    for actions in ([1, 2, 3], [0, 0, 1], [3, 3, 2]):
+        apart.gather(joined, [1.0, 1.0, 1.0])
+        step = apart.step(actions)
+        joined = apart.scatter()
+        assert (step.frames == together.step(actions).frames).all()
+
+
+def test_each_game_of_a_batch_has_its_own_temperature(tmp_path: Path) -> None:
+    game = NeuralGame.load(write_game(tmp_path))
+    game.reset([1, 1, 2])
+    games = game.scatter()
+    game.gather([games[0], games[1], games[2]], [0.0, 1.0, 0.0])
+    codes = game.sample_codes([1, 1, 1])
+    game.reset([5, 1])
+    cold, warm = game.scatter()
+    game.gather([LooseGame(games[0].past_THW, cold.noise), warm], [0.0, 1.0])
+    alone = game.sample_codes([1, 1])
+    assert (codes[:2] == alone).all()
+    assert (codes[0] != codes[1]).any()
