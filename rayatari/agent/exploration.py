@@ -19,22 +19,31 @@ class Exploration:
     """``epsilon``: a random action with probability epsilon; ``boltzmann``: softmax(Q / temperature)."""
     schedule: Linear
     """Epsilon, or the temperature in units of Q, by environment step."""
+    ladder: float = 0.0
+    """Above 0, game i of N explores with epsilon ** (1 + ladder * i / (N - 1)) (Ape-X)."""
 
     @property
     def label(self) -> str:
         """Name of the annealed parameter."""
         return "epsilon" if self.kind == "epsilon" else "temperature"
 
-    def choose(self, q_BA: Tensor, step: int) -> Tensor:
-        """Actions, int64 (B,), for values ``q_BA`` at environment step ``step``."""
+    def choose(self, q_BA: Tensor, step: int, group: int = 0, groups: int = 1) -> Tensor:
+        """Actions, int64 (B,), for values ``q_BA`` at environment step ``step``.
+
+        The B games are number ``group``, ``group + groups``, ... of all on the ladder.
+        """
         value = self.schedule.at(step)
-        if self.kind == "epsilon":
-            return epsilon_greedy(q_BA, value)
-        return boltzmann(q_BA, value)
+        if self.kind == "boltzmann":
+            return boltzmann(q_BA, value)
+        if self.ladder:
+            games_B = torch.arange(len(q_BA), device=q_BA.device) * groups + group
+            rungs_B = games_B / max(len(q_BA) * groups - 1, 1)
+            return epsilon_greedy(q_BA, value ** (1 + self.ladder * rungs_B))
+        return epsilon_greedy(q_BA, value)
 
 
-def epsilon_greedy(q_BA: Tensor, epsilon: float) -> Tensor:
-    """The best action, or with probability ``epsilon`` any action with equal probability."""
+def epsilon_greedy(q_BA: Tensor, epsilon: float | Tensor) -> Tensor:
+    """The best action, or with probability ``epsilon`` (one or B) any with equal probability."""
     batch, actions = q_BA.shape
     anything_B = torch.randint(actions, (batch,), device=q_BA.device)
     explore_B = torch.rand(batch, device=q_BA.device) < epsilon

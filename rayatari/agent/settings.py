@@ -12,14 +12,15 @@ from rayatari.errors import UserError
 _AT_LEAST_ONE = (
     "steps", "learning_starts", "batch_size", "n_step", "hidden", "target_update", "envs", "rollout",
     "sync_every", "report_every", "score_window", "checkpoint_every", "evaluation_every",
-    "evaluation_episodes", "final_episodes", "policies",
+    "evaluation_episodes", "final_episodes", "policies", "groups",
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "runners", "learners", "gpus_per_learner", "threads", "emulator_threads", "gif_steps", "adam_epsilon",
     "replay_alpha", "epsilon_steps", "temperature_start", "temperature_end", "temperature_steps",
+    "minutes", "epsilon_ladder", "evaluation_steps",
 )  # fmt: skip
 _POSITIVE = ("train_every", "lr", "grad_clip")
-_SHARES = ("gamma", "replay_beta", "epsilon_start", "epsilon_end", "evaluation_epsilon")
+_SHARES = ("gamma", "replay_beta", "epsilon_start", "epsilon_end", "evaluation_epsilon", "lr_final")
 _SHARE_OF_MEMORY = 0.8
 
 
@@ -35,6 +36,7 @@ def check_settings(agent: AgentConfig) -> None:
         _require(0 <= getattr(agent, name) <= 1, f"agent.{name} must lie between 0 and 1")
     _require(min(agent.channels) >= 1, "agent.channels must be at least 1 each")
     _check_replay(agent)
+    _check_local(agent)
     _require(
         agent.batch_size % max(agent.learners, 1) == 0,
         f"agent.batch_size={agent.batch_size} cannot be divided among agent.learners={agent.learners}",
@@ -62,6 +64,7 @@ def resume_settings(config: Config) -> dict[str, Any]:
     agent = config.agent
     return {
         "game": config.game,
+        "agent.backend": agent.backend,
         "emulator.frame_skip": config.emulator.frame_skip,
         "agent.channels": list(agent.channels),
         "agent.hidden": agent.hidden,
@@ -95,6 +98,19 @@ def _check_replay(agent: AgentConfig) -> None:
         needed <= memory * _SHARE_OF_MEMORY,
         f"agent.replay_capacity={agent.replay_capacity} takes {needed / 1e9:.1f} GB of memory, this machine "
         f"has {memory / 1e9:.1f} GB: make it smaller",
+    )
+
+
+def _check_local(agent: AgentConfig) -> None:
+    if agent.backend == "ray":
+        return
+    _require(
+        agent.runners == agent.learners == 0,
+        "agent.backend=local works in one process: set agent.runners=0 and agent.learners=0, or backend=ray",
+    )
+    _require(
+        agent.envs % agent.groups == 0,
+        f"agent.envs={agent.envs} cannot be divided into agent.groups={agent.groups}",
     )
 
 

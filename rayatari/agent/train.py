@@ -1,28 +1,33 @@
-"""``rayatari train-agent``: train with RLlib, evaluate, keep the best policy as a bundle."""
+"""``rayatari train-agent``: train on one of two backends, evaluate, keep the best policy as a bundle."""
 
 import shutil
 import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
-import ray
+from torch import Tensor
 
 from rayatari.agent.checkpoints import Checkpoint, latest_checkpoint, write_checkpoint
 from rayatari.agent.evaluation import FINAL_SEED, Evaluation, evaluate_policy, write_gif
 from rayatari.agent.interrupt import uninterrupted
 from rayatari.agent.league import League
+from rayatari.agent.parts import exploration, network_config
 from rayatari.agent.policy import KIND, Policy, PolicyModel, load_policy, model_record, save_policy
-from rayatari.agent.rllib.build import build_algorithm, exploration, network_config
-from rayatari.agent.settings import check_resources, check_settings, resume_settings
+from rayatari.agent.rollout import Episode
+from rayatari.agent.settings import check_settings, resume_settings
 from rayatari.checkpoint import finished_already, new_card
+from rayatari.config.runtime import EmulatorConfig
 from rayatari.config.schema import Config
 from rayatari.errors import UserError
 from rayatari.games.catalog import get_game
 from rayatari.games.spec import GameSpec
 from rayatari.paths import stage_dir
 from rayatari.progress import progress
-from rayatari.ray_session import ray_session
 from rayatari.records import MetricsLog
 from rayatari.seeding import EVALUATION_SEED
 
@@ -40,10 +45,8 @@ def run(config: Config) -> None:
     checkpoint = latest_checkpoint(folder / "checkpoints")
     if checkpoint is not None:
         _check_resumable(checkpoint, config)
-    with ray_session(config.ray):
-        resources = ray.cluster_resources()
-        check_resources(config.agent, resources.get("CPU", 0), resources.get("GPU", 0))
-        training = AgentTraining(config, spec, folder, checkpoint)
+    with _backend(config, spec) as algorithm:
+        training = AgentTraining(config, spec, folder, checkpoint, algorithm)
         try:
             training.train()
             training.finish()
@@ -51,13 +54,53 @@ def run(config: Config) -> None:
             training.close()
 
 
-class AgentTraining:
-    """One run of the stage, from its start or from a checkpoint. Ray must be initialised."""
+class Algorithm(Protocol):
+    """What plays and learns, on either backend."""
 
-    def __init__(self, config: Config, spec: GameSpec, folder: Path, checkpoint: Checkpoint | None) -> None:
+    recent: deque[Episode]
+    """The latest training episodes."""
+    seconds: dict[str, float]
+    """Wall-clock seconds spent in each part of the work."""
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps played so far, interrupted runs included."""
+
+    @property
+    def updates(self) -> int:
+        """Updates made so far."""
+
+    def iterate(self, progress: float) -> dict[str, float]:
+        """Train for ``agent.report_every`` steps, ``progress`` (0 to 1) done before; learning metrics."""
+
+    def policy_weights(self) -> Mapping[str, Tensor]:
+        """The network's weights of this moment, float16 by name."""
+
+    def save_to_path(self, path: Path) -> object:
+        """Write a resumable state."""
+
+    def restore_from_path(self, path: Path) -> None:
+        """Go on from what :meth:`save_to_path` wrote."""
+
+    def stop(self) -> None:
+        """End whatever runs."""
+
+
+class AgentTraining:
+    """One run of the stage, from its start or from a checkpoint."""
+
+    def __init__(
+        self,
+        config: Config,
+        spec: GameSpec,
+        folder: Path,
+        checkpoint: Checkpoint | None,
+        algorithm: Algorithm,
+    ) -> None:
         self.config, self.agent, self.spec, self.folder = config, config.agent, spec, folder
         self.league = League(folder / "policies", config.agent.policies)
-        self.algorithm = build_algorithm(config, spec)
+        self.algorithm = algorithm
+        self._rules = _evaluation_rules(config)
         self._exploration = exploration(config.agent)
         self._started = time.monotonic()
         self._seconds_before = 0.0
@@ -80,13 +123,19 @@ class AgentTraining:
         """Wall-clock seconds of the stage, interrupted parts included."""
         return self._seconds_before + time.monotonic() - self._started
 
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, by steps or by time, whichever is further."""
+        limit = self.agent.minutes * 60
+        return min(1.0, max(self.step / self.agent.steps, self.seconds / limit if limit else 0.0))
+
     def train(self) -> None:
-        """Train to the last step, evaluating on the way. An interrupt leaves a checkpoint."""
+        """Train to the last step or minute, evaluating on the way. An interrupt leaves a checkpoint."""
         bar = progress(self.agent.steps, "train-agent", done=min(self.step, self.agent.steps))
         try:
-            while self.step < self.agent.steps:
+            while self.progress < 1:
                 self._iterate(bar)
-                last = self.step >= self.agent.steps
+                last = self.progress >= 1
                 if last or _passed(self._evaluated_at, self.step, self.agent.evaluation_every):
                     bar.set_postfix_str("evaluating", refresh=False)
                     self._evaluate()
@@ -106,11 +155,11 @@ class AgentTraining:
         policy = load_policy(best.path)
         with progress(self.agent.final_episodes, "evaluate best", "episode") as bar:
             final = self._play(policy, self.agent.final_episodes, FINAL_SEED, bar.update)
-        self._write_gif(self.folder / _GIF, final)
+        self._write_gif(self.folder / _GIF, policy, final)
         curve = [[member.step, member.score] for member in self.league.members()]
         metrics = {**final.summary(), "step": best.step, "kept_policies": curve}
         self._save_policy(self.folder, policy, metrics)
-        shutil.rmtree(self.folder / "checkpoints")
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         print(
             f"train-agent: best policy (step {best.step:,}) scores {final.mean:.1f} points, "
             f"mean of {len(final.scores)} episodes; see {self.folder}"
@@ -142,9 +191,9 @@ class AgentTraining:
         before, started = self.step, time.monotonic()
         busy_before = dict(self.algorithm.seconds)
         with uninterrupted():
-            result = self.algorithm.train()
+            learned = self.algorithm.iterate(self.progress)
         elapsed = time.monotonic() - started
-        metrics = self._play_metrics() | _learning_metrics(result)
+        metrics = self._play_metrics() | learned
         metrics["steps_per_second"] = (self.step - before) / elapsed
         metrics["updates"] = self.algorithm.updates
         for part, busy in self.algorithm.seconds.items():
@@ -168,7 +217,8 @@ class AgentTraining:
         policy = Policy(self._policy_model(), self.algorithm.policy_weights())
         evaluation = self._play(policy, self.agent.evaluation_episodes, EVALUATION_SEED)
         path = self.league.path(self.step)
-        self._write_gif(path / _GIF, evaluation)
+        if self.agent.backend == "ray":
+            self._write_gif(path / _GIF, policy, evaluation)
         self._save_policy(path, policy, evaluation.summary())
         self.league.prune()
         scores = {"mean": evaluation.mean, "min": min(evaluation.scores), "max": max(evaluation.scores)}
@@ -178,14 +228,31 @@ class AgentTraining:
     def _play(
         self, policy: Policy, episodes: int, first_seed: int, ended: Any = lambda episodes: None
     ) -> Evaluation:
-        return evaluate_policy(
-            policy, self.spec, self.config.emulator,
-            episodes=episodes, epsilon=self.agent.evaluation_epsilon, first_seed=first_seed, ended=ended,
+        epsilon = self.agent.evaluation_epsilon
+        if self.agent.backend == "ray":
+            return evaluate_policy(
+                policy, self.spec, self._rules,
+                episodes=episodes, epsilon=epsilon, first_seed=first_seed, ended=ended,
+            )  # fmt: skip
+        from rayatari.agent.local.algorithm import pick_device
+        from rayatari.agent.local.evaluation import evaluate_side_by_side, q_function
+
+        return evaluate_side_by_side(
+            q_function(policy, pick_device(self.agent.device)), self.spec, self._rules,
+            episodes=episodes, epsilon=epsilon, first_seed=first_seed,
+            threads=self.agent.emulator_threads, ended=ended,
         )  # fmt: skip
 
-    def _write_gif(self, path: Path, evaluation: Evaluation) -> None:
-        if self.agent.gif_steps:
-            write_gif(path, evaluation.best, self.spec, self.config.emulator, self.agent.gif_steps)
+    def _write_gif(self, path: Path, policy: Policy, evaluation: Evaluation) -> None:
+        """The best episode; of the local backend, whose episodes cannot be played again, one more."""
+        if not self.agent.gif_steps:
+            return
+        if self.agent.backend == "local":
+            evaluation = evaluate_policy(
+                policy, self.spec, replace(self._rules, max_steps=self.agent.gif_steps),
+                episodes=1, epsilon=self.agent.evaluation_epsilon, first_seed=FINAL_SEED,
+            )  # fmt: skip
+        write_gif(path, evaluation.best, self.spec, self.config.emulator, self.agent.gif_steps)
 
     def _save_policy(self, path: Path, policy: Policy, metrics: dict[str, Any]) -> None:
         record = model_record(policy.model)
@@ -213,8 +280,22 @@ def _passed(before: int, now: int, every: int) -> bool:
     return now // every > before // every
 
 
-def _learning_metrics(result: dict[str, Any]) -> dict[str, float]:
-    """What RLlib reports of the updates; empty before the first."""
-    updates = result.get("learners", {}).get("default_policy", {})
-    names = {"loss": "loss", "q_mean": "q_mean", "gradients_default_optimizer_global_norm": "gradient_norm"}
-    return {ours: float(updates[theirs]) for theirs, ours in names.items() if theirs in updates}
+def _evaluation_rules(config: Config) -> EmulatorConfig:
+    """The emulator's settings, with evaluation's own limit on an episode's length."""
+    limit = config.agent.evaluation_steps or config.emulator.max_steps
+    return replace(config.emulator, max_steps=min(limit, config.emulator.max_steps))
+
+
+def _backend(config: Config, spec: GameSpec) -> AbstractContextManager[Algorithm]:
+    if config.agent.backend == "local":
+        return _local_backend(config, spec)
+    from rayatari.agent.rllib.build import rllib_backend
+
+    return rllib_backend(config, spec)
+
+
+@contextmanager
+def _local_backend(config: Config, spec: GameSpec) -> Iterator[Algorithm]:
+    from rayatari.agent.local.algorithm import LocalDQN
+
+    yield LocalDQN(config, spec, network_config(config.agent, spec), exploration(config.agent))

@@ -1,7 +1,7 @@
 """Several emulators stepped together by ALE's C++ threads, cut into rollouts. Knows nothing of Ray."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,26 @@ from rayatari.games.spec import GameSpec
 
 Act = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
 """Actions (N,) for stacked views (N, 4, 84, 84)."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What one step of N games did: the columns of a :class:`Rollout`, and the frames that follow."""
+
+    ages: NDArray[np.uint8]
+    """Ages of the frames acted on, uint8 (N,)."""
+    actions: NDArray[np.uint8]
+    """Actions taken on them, uint8 (N,); 0 where the outcome is LAST."""
+    rewards: NDArray[np.float32]
+    """Points scored, float32 (N,)."""
+    outcomes: NDArray[np.uint8]
+    """CONTINUES, TERMINATED, TRUNCATED or LAST, uint8 (N,)."""
+    views: NDArray[np.uint8]
+    """The next frames, uint8 (N, 84, 84)."""
+    starts: NDArray[np.bool_]
+    """Which of them begin an episode, bool (N,)."""
+    episodes: tuple[Episode, ...]
+    """Episodes that ended."""
 
 
 class VectorGame:
@@ -52,15 +72,49 @@ class VectorGame:
         self._ages = np.zeros(count, np.int64)
         self._scores = np.zeros(count, np.float64)
         self._lives = np.zeros(count, np.int64)
+        self._sent = np.zeros(count, np.int64)
 
-    def reset(self, seed: int) -> None:
-        """Start all games anew, seeded ``seed``, ``seed + 1``, ..."""
+    def reset(self, seed: int) -> NDArray[np.uint8]:
+        """Start all games anew, seeded ``seed``, ``seed + 1``, ...: their first frames (N, 84, 84)."""
         observations, info = self.env.reset(seed=seed)
         self._over[:] = False
         self._ages[:] = 0
         self._scores[:] = 0
         self._lives[:] = info["lives"]
         self._stack.push(observations[:, 0], np.ones(self.count, bool))
+        views: NDArray[np.uint8] = observations[:, 0]
+        return views
+
+    def send(self, actions: NDArray[np.int64]) -> None:
+        """Begin a step; the emulators' threads work on it until :meth:`receive` is called."""
+        self._sent = actions
+        self.env.send(actions)
+
+    def receive(self) -> Moment:
+        """Wait for the end of the step that :meth:`send` began. (:meth:`play` does both.)"""
+        starting, played = self._over, ~self._over
+        ages = np.minimum(self._ages, MAX_AGE).astype(np.uint8)
+        observations, rewards, terminated, truncated, info = self.env.recv()
+        life_lost = (info["lives"] < self._lives) & self._life_loss_ends
+        outcomes = np.select(
+            [starting, terminated | life_lost, truncated], [LAST, TERMINATED, TRUNCATED], CONTINUES
+        )
+        self._scores += rewards
+        self._ages += 1
+        self._over = terminated | truncated
+        ended = [Episode(float(self._scores[i]), int(self._ages[i])) for i in np.flatnonzero(self._over)]
+        self._ages[starting] = 0
+        self._scores[starting | self._over] = 0
+        self._lives[:] = info["lives"]
+        return Moment(
+            ages=ages,
+            actions=np.where(played, self._sent, 0).astype(np.uint8),
+            rewards=np.where(played, rewards, 0.0).astype(np.float32),
+            outcomes=outcomes.astype(np.uint8),
+            views=observations[:, 0],
+            starts=starting,
+            episodes=tuple(ended),
+        )
 
     def play(self, act: Act, steps: int) -> Rollout:
         """Play ``steps`` steps of each game with ``act``."""
@@ -77,25 +131,11 @@ class VectorGame:
             episodes += self._step(act, rollout, t)
         return replace(rollout, episodes=tuple(episodes))
 
-    def _step(self, act: Act, rollout: Rollout, t: int) -> list[Episode]:
-        starting = self._over
+    def _step(self, act: Act, rollout: Rollout, t: int) -> tuple[Episode, ...]:
         rollout.views[t] = self._stack.views[:, -1]
-        rollout.ages[t] = np.minimum(self._ages, MAX_AGE)
-        actions = act(self._stack.views)
-        observations, rewards, terminated, truncated, info = self.env.step(actions)
-        life_lost = (info["lives"] < self._lives) & self._life_loss_ends
-        rollout.outcomes[t] = np.select(
-            [starting, terminated | life_lost, truncated], [LAST, TERMINATED, TRUNCATED], CONTINUES
-        )
-        played = ~starting
-        rollout.actions[t, played] = actions[played]
-        rollout.rewards[t, played] = rewards[played]
-        self._scores += rewards
-        self._ages += 1
-        self._over = terminated | truncated
-        ended = [Episode(float(self._scores[i]), int(self._ages[i])) for i in np.flatnonzero(self._over)]
-        self._ages[starting] = 0
-        self._scores[starting | self._over] = 0
-        self._lives[:] = info["lives"]
-        self._stack.push(observations[:, 0], starting)
-        return ended
+        self.send(act(self._stack.views))
+        moment = self.receive()
+        rollout.ages[t], rollout.actions[t] = moment.ages, moment.actions
+        rollout.rewards[t], rollout.outcomes[t] = moment.rewards, moment.outcomes
+        self._stack.push(moment.views, moment.starts)
+        return moment.episodes

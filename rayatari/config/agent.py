@@ -11,8 +11,15 @@ class AgentConfig:
     A step is one environment step, ``emulator.frame_skip`` frames of one game.
     """
 
+    backend: Literal["ray", "local"] = "ray"
+    """``ray``: RLlib's runners and learners. ``local``: one process without Ray, made for a GPU, with the
+    replay memory on it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the local backend learns; ``auto`` takes a GPU when there is one."""
     steps: int = 5_000_000
     """Environment steps to train for, all games together."""
+    minutes: float = 0.0
+    """Wall-clock minutes after which training ends even so, evaluations included; 0 is no limit."""
     learning_starts: int = 20_000
     """Frames in the replay memory before the first update."""
     train_every: float = 4.0
@@ -21,6 +28,8 @@ class AgentConfig:
     """Transitions per update."""
     lr: float = 1e-4
     """Learning rate of Adam."""
+    lr_final: float = 1.0
+    """Share of the learning rate that is left at the end, where it moves linearly (local backend)."""
     adam_epsilon: float = 1.5e-4
     """Adam's epsilon (Hessel et al., 2018)."""
     grad_clip: float = 10.0
@@ -59,6 +68,9 @@ class AgentConfig:
     """Epsilon after ``epsilon_steps``."""
     epsilon_steps: int = 250_000
     """Environment steps in which epsilon falls."""
+    epsilon_ladder: float = 0.0
+    """Above 0, game i of N explores with epsilon ** (1 + ladder * i / (N - 1)), as in Ape-X (Horgan et al.,
+    2018, with epsilon 0.4 and ladder 7), so that some explore and some play well (local backend)."""
     temperature_start: float = 1.0
     """Temperature at the first step, in units of Q."""
     temperature_end: float = 0.01
@@ -68,6 +80,9 @@ class AgentConfig:
 
     envs: int = 8
     """Games per runner, stepped together."""
+    groups: int = 2
+    """Parts of the games that take turns: the emulators of one run while another's actions are chosen
+    (local backend)."""
     rollout: int = 4
     """Steps of each game between two visits to the learner."""
     runners: int = 0
@@ -97,6 +112,9 @@ class AgentConfig:
     """Environment steps between two evaluations; each leaves a policy bundle."""
     evaluation_episodes: int = 10
     """Full episodes per evaluation."""
+    evaluation_steps: int = 0
+    """Steps after which an evaluation's episode is cut off (4,500 are the five minutes of Mnih et al.,
+    2015); 0 cuts where ``emulator.max_steps`` does."""
     evaluation_epsilon: float = 0.01
     """Share of random actions in evaluations."""
     final_episodes: int = 30

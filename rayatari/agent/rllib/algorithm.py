@@ -81,6 +81,16 @@ class AtariDQN(DQN):
         """Environment steps sampled so far, interrupted runs included."""
         return int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
 
+    def iterate(self, progress: float) -> dict[str, float]:
+        """One iteration of RLlib; returns what it reports of the updates, empty before the first."""
+        updates = self.train().get("learners", {}).get("default_policy", {})
+        names = {
+            "loss": "loss",
+            "q_mean": "q_mean",
+            "gradients_default_optimizer_global_norm": "gradient_norm",
+        }
+        return {ours: float(updates[theirs]) for theirs, ours in names.items() if theirs in updates}
+
     def training_step(self) -> None:
         """Sample one rollout per runner, then make the updates that are due."""
         before = self.env_steps

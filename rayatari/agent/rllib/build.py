@@ -2,25 +2,29 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
 import numpy as np
+import ray
 import torch
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from rayatari.agent.exploration import Exploration
-from rayatari.agent.network import QNetworkConfig
+from rayatari.agent.parts import exploration, network_config
 from rayatari.agent.replay import ReplayConfig
 from rayatari.agent.rllib.algorithm import AtariDQN, AtariDQNConfig
 from rayatari.agent.rllib.env_runner import AtariEnvRunner
 from rayatari.agent.rllib.module import AtariDQNModule
 from rayatari.agent.schedule import Linear
+from rayatari.agent.settings import check_resources
 from rayatari.agent.view_stack import STACK
 from rayatari.config.agent import AgentConfig
 from rayatari.config.schema import Config
 from rayatari.games.agent_view import VIEW_SIZE
 from rayatari.games.spec import GameSpec
+from rayatari.ray_session import ray_session
 
 
 def build_algorithm(config: Config, spec: GameSpec) -> AtariDQN:
@@ -30,6 +34,15 @@ def build_algorithm(config: Config, spec: GameSpec) -> AtariDQN:
     algorithm = rllib_config(config, spec).build_algo()
     assert isinstance(algorithm, AtariDQN)
     return algorithm
+
+
+@contextmanager
+def rllib_backend(config: Config, spec: GameSpec) -> Iterator[AtariDQN]:
+    """The algorithm in a Ray session; UserError when the cluster cannot hold it."""
+    with ray_session(config.ray):
+        resources = ray.cluster_resources()
+        check_resources(config.agent, resources.get("CPU", 0), resources.get("GPU", 0))
+        yield build_algorithm(config, spec)
 
 
 def rllib_config(config: Config, spec: GameSpec) -> AtariDQNConfig:
@@ -87,20 +100,6 @@ def _set_training(rllib: Any, agent: AgentConfig) -> None:
         alpha=agent.replay_alpha,
         clip_rewards=agent.clip_rewards,
     )
-
-
-def network_config(agent: AgentConfig, spec: GameSpec) -> QNetworkConfig:
-    """The network that ``agent`` asks for in the game ``spec``."""
-    return QNetworkConfig(len(spec.action_names), agent.channels, agent.hidden, agent.dueling)
-
-
-def exploration(agent: AgentConfig) -> Exploration:
-    """The exploration that ``agent`` asks for."""
-    if agent.exploration == "epsilon":
-        schedule = Linear(agent.epsilon_start, agent.epsilon_end, agent.epsilon_steps)
-    else:
-        schedule = Linear(agent.temperature_start, agent.temperature_end, agent.temperature_steps)
-    return Exploration(agent.exploration, schedule)
 
 
 def _module_spec(agent: AgentConfig, spec: GameSpec) -> RLModuleSpec:

@@ -1,0 +1,1 @@
+"""The agent learned in one process without Ray, with the replay memory on the learner's device."""
