@@ -35,6 +35,9 @@ class LossWeights:
     motion: float = 20.0
     """Extra weight of a pixel that changes in the step, as the world model's training begins; the loss of
     an unchanged one counts 1. A high weight finds the ball soon, a low one ends its ghosts."""
+    near: float = 0.0
+    """Extra weight of every pixel near to where the last frames move, whether it changes or not: missed
+    objects and ghosts weigh alike."""
     motion_mapper: float = 20.0
     """The same as the mapper's training begins."""
     motion_final: float = 8.0
@@ -122,10 +125,19 @@ class MapperConfig:
     unroll: int = 4
     """Longest unroll: the frame that is learned from follows on up to ``unroll`` - 1 of the model's own."""
     unroll_from: float = 0.2
-    """Share of training after which unrolls begin."""
+    """Share of training after which unrolls begin; they grow to full length over half of the rest."""
+    own_share: float = 0.5
+    """Share of the steps that are taken from the model's own frames once unrolls have begun."""
     corruption: float = 0.2
     """Share of samples whose past frames are damaged in places."""
     decode_steps: int = 2
     """Rounds of masked decoding (Chang et al., 2022) in which the codes of a frame are sampled at play."""
     start_frames: int = 8
     """Starts of real episodes that go into the bundle, from which games begin."""
+
+    def longest_unroll(self, progress: float) -> int:
+        """Steps that a window may be under way at this share of the training, 1 to ``unroll``."""
+        if progress < self.unroll_from or self.unroll < 2:
+            return 1
+        grown = min(1.0, 2 * (progress - self.unroll_from) / (1 - self.unroll_from))
+        return max(2, round(self.unroll * grown))

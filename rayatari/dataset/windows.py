@@ -89,7 +89,7 @@ def window_batches(
     for held in _rounds(chunks, buffer_frames):
         windows = left_over
         for chunk in held:
-            ends = _target_ends(chunk, history, horizon)
+            ends = target_ends(chunk, history, horizon)
             repeats = _repeats(chunk, ends, horizon, weigh, random)
             windows += [_Window(chunk, int(end)) for end in np.repeat(ends, repeats)]
         order = random.permutation(len(windows))
@@ -158,7 +158,7 @@ def _rounds(chunks: Iterable[Chunk], buffer_frames: int) -> Iterator[list[Chunk]
         yield held
 
 
-def _target_ends(chunk: Chunk, history: int, horizon: int) -> NDArray[np.int64]:
+def target_ends(chunk: Chunk, history: int, horizon: int) -> NDArray[np.int64]:
     """Indices of the last frames of the windows that belong to this chunk: those after own transitions."""
     ends = np.arange(chunk.context, len(chunk.actions)) + 1
     begins_episode = chunk.start_step == chunk.context

@@ -12,13 +12,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rayatari.config.world import WorldConfig
+from rayatari.config.world import ModelConfig, WorldConfig
 from rayatari.models.decoder import Decoder
 from rayatari.models.encoder import LatentActionEncoder
 from rayatari.models.frames import FrameCodec, corrupt, from_patches, to_patches
-from rayatari.models.losses import changed_error, palette_loss, pixel_error, pixel_weights
+from rayatari.models.losses import changed_error, near_motion, palette_loss, pixel_error, pixel_weights
 from rayatari.models.perceptual import Perception
 from rayatari.models.quantizer import code_perplexity, make_quantizer
+from rayatari.models.windows import Lesson
+
+
+def bottleneck_cell(sizes: ModelConfig) -> int:
+    """Side, in pixels, of the square that one cell of the bottleneck stands for."""
+    return sizes.patch * 2 ** (len(sizes.channels) - 1)
+
+
+def make_codec(sizes: ModelConfig, palette: Sequence[int], frame_shape: tuple[int, int]) -> FrameCodec:
+    """The codec that pads frames to whole cells of the bottleneck."""
+    return FrameCodec(palette, frame_shape, bottleneck_cell(sizes))
 
 
 class LatentActionModel(nn.Module):
@@ -28,10 +39,9 @@ class LatentActionModel(nn.Module):
         super().__init__()
         sizes = config.model
         assert len(sizes.channels) == len(sizes.encoder_channels) and sizes.history >= 2
-        multiple = sizes.patch * 2 ** (len(sizes.channels) - 1)
         self.config = config
-        self.codec = FrameCodec(palette, frame_shape, multiple)
-        height, width = (side // multiple for side in self.codec.padded_shape)
+        self.codec = make_codec(sizes, palette, frame_shape)
+        height, width = (side // bottleneck_cell(sizes) for side in self.codec.padded_shape)
         self.grid = (height, width)
         self.quantizer = make_quantizer(sizes)
         dim = self.quantizer.dim
@@ -52,18 +62,17 @@ class LatentActionModel(nn.Module):
         return self.grid[0] * self.grid[1]
 
     def forward(
-        self, frames_BTHW: Tensor, progress: float, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and logs of windows of history + 1 frames, classes uint8.
+        self, lesson: Lesson, progress: float, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Loss, logs, and the frames drawn, classes (B, H, W). The lesson's actions are not looked at.
 
         ``progress`` runs from 0 to 1 over training; ``generator`` (on the CPU) draws dropout and damage.
         """
         losses = self.config.losses
-        past_BTHW, next_BHW = frames_BTHW[:, : self.history], frames_BTHW[:, self.history]
-        present_BHW = past_BTHW[:, -1]
+        past_BTHW, present_BHW, next_BHW = lesson.past_BTHW, lesson.present_BHW, lesson.next_BHW
         found = self.quantizer(self.encoder(present_BHW, next_BHW))
-        shown_B = torch.rand(len(frames_BTHW), generator=generator) >= self.config.code_dropout
-        shown_B = shown_B.to(frames_BTHW.device)
+        shown_B = torch.rand(len(past_BTHW), generator=generator) >= self.config.code_dropout
+        shown_B = shown_B.to(past_BTHW.device)
         sight = self.decoder.look(corrupt(past_BTHW, self.config.corruption, generator))
         mixed_BChw = self.decoder.mix(sight, self.decoder.enter_codes(found.vectors_BND, shown_B))
         logits_BhwPS = self.decoder.draw(sight, mixed_BChw)
@@ -77,14 +86,14 @@ class LatentActionModel(nn.Module):
             logs = {
                 "loss": loss.detach(),
                 "frame_loss": frame.detach(),
-                "changed_error": changed_error(*(x[shown_B] for x in pixels)),
-                "changed_error_without_codes": changed_error(*(x[~shown_B] for x in pixels)),
+                "changed_error": changed_error(*pixels, shown_B),
+                "changed_error_without_codes": changed_error(*pixels, ~shown_B),
                 "pixel_error": pixel_error(predicted_BHW, next_BHW),
                 "commitment": found.commitment.detach(),
                 "code_entropy": found.entropy.detach(),
                 "code_perplexity": code_perplexity(found.codes_BN, self.quantizer.size),
             }
-        return loss, logs
+        return loss, logs, predicted_BHW
 
     def frame_loss(self, past_BTHW: Tensor, logits_BhwPS: Tensor, next_BHW: Tensor, motion: float) -> Tensor:
         """How wrong a predicted frame is: palette cross-entropy, and what the agent would see of it.
@@ -98,6 +107,8 @@ class LatentActionModel(nn.Module):
         side = self.decoder.patch
         shown_BhwS, next_BhwS = to_patches(past_BTHW[:, -1:], side), to_patches(next_BHW[:, None], side)
         weights_BhwS = pixel_weights(shown_BhwS, next_BhwS, motion, colors_P)
+        if losses.near:
+            weights_BhwS = weights_BhwS + losses.near * near_motion(past_BTHW, side)
         loss = palette_loss(logits_BhwPS, next_BhwS, weights_BhwS)
         if self.perception is not None:
             loss = loss + losses.perceptual * self.perception(past_BTHW, logits_BhwPS, next_BHW)

@@ -25,6 +25,17 @@ def rare_color_weights(frames: Tensor, colors: int, exponent: float) -> Tensor:
     return (counts_P.mean() / counts_P).pow(exponent).clamp(max=100)
 
 
+def near_motion(past_BTHW: Tensor, side: int, cells: int = 2) -> Tensor:
+    """1 in the cells of ``side``² pixels near to where the past moves, else 0; float (B, h, w, 1).
+
+    Near is up to ``cells`` cells away. What counts is the past alone: a weight that the outcome decides
+    would teach the model to see motion where there is none.
+    """
+    moved_B1HW = (past_BTHW[:, 1:] != past_BTHW[:, :-1]).any(1, keepdim=True).float()
+    moved_B1hw = F.max_pool2d(moved_B1HW, side)
+    return F.max_pool2d(moved_B1hw, 2 * cells + 1, 1, cells).permute(0, 2, 3, 1)
+
+
 def palette_loss(logits_BhwPS: Tensor, next_BhwS: Tensor, weights_BhwS: Tensor) -> Tensor:
     """Weighted mean cross-entropy, in nats, of palette logits for the next frame's classes."""
     logits_MPS, next_MS = logits_BhwPS.flatten(0, 2), next_BhwS.flatten(0, 2)
@@ -33,10 +44,17 @@ def palette_loss(logits_BhwPS: Tensor, next_BhwS: Tensor, weights_BhwS: Tensor) 
     return (loss_MS * weights_MS).sum() / weights_MS.sum()
 
 
-def changed_error(predicted: Tensor, present: Tensor, following: Tensor) -> Tensor:
-    """Share of the pixels that change in the step which are predicted wrong; copying is wrong on all."""
+def changed_error(
+    predicted: Tensor, present: Tensor, following: Tensor, counted_B: Tensor | None = None
+) -> Tensor:
+    """Share of the pixels that change in the step which are predicted wrong; copying is wrong on all.
+
+    Of the samples ``counted``, bool (B,); NaN where none changes.
+    """
     changed = following != present
-    return ((predicted != following) & changed).sum() / changed.sum().clamp(min=1)
+    if counted_B is not None:
+        changed = changed & counted_B.view(-1, *[1] * (changed.ndim - 1))
+    return ((predicted != following) & changed).sum() / changed.sum()
 
 
 def pixel_error(predicted: Tensor, following: Tensor) -> Tensor:

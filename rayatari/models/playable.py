@@ -13,20 +13,7 @@ from rayatari.models.frames import corrupt
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import Mapper, OutcomeHeads
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What the recorded windows say beside their T = history + horizon frames."""
-
-    actions_BT: Tensor
-    """Action indices, int64 (B, T-1)."""
-    rewards_BT: Tensor
-    """Indices into the game's reward values, int64 (B, T-1)."""
-    done_BT: Tensor
-    """1 where the game ended, int64 (B, T-1)."""
-    lives_BT: Tensor
-    """Lives, int64 (B, T)."""
+from rayatari.models.windows import Lesson
 
 
 @dataclass(frozen=True)
@@ -72,58 +59,30 @@ class PlayableWorld(nn.Module):
         return self
 
     def forward(
-        self, frames_BTHW: Tensor, labels: Labels, progress: float, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and logs of one step, taken after ``lead`` steps on the model's own frames.
-
-        The windows hold T ≥ history + unroll frames, the present at index history - 1. Of an unroll only
-        the last step is learned from, its past taken as given (Brandstetter et al., 2022): errors of
-        every age are met at a third of the cost of learning from all of them.
-        """
-        lead = self._draw_lead(progress, generator)
-        at = self.world.history - 1 + lead
-        past_BTHW = self._own_past(frames_BTHW, labels, lead, generator)
-        present_BHW, next_BHW = frames_BTHW[:, at], frames_BTHW[:, at + 1]
+        self, lesson: Lesson, progress: float, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Loss, logs, and the frames drawn, classes (B, H, W), from which the next lesson can go on."""
+        past_BTHW = corrupt(lesson.past_BTHW, self.config.corruption, generator)
         with torch.no_grad():
-            true_BN = self.world.true_codes(present_BHW, next_BHW)
+            true_BN = self.world.true_codes(lesson.present_BHW, lesson.next_BHW)
         hidden_BN = self._training_mask(true_BN, generator)
-        predicted = self._predict(past_BTHW, labels.actions_BT[:, at], true_BN, hidden_BN)
-        parts = self._losses(predicted, past_BTHW, next_BHW, true_BN, hidden_BN, progress)
-        parts |= self._outcome_losses(predicted, labels, at)
+        predicted = self._predict(past_BTHW, lesson.actions_B, true_BN, hidden_BN)
+        parts = self._losses(predicted, past_BTHW, lesson.next_BHW, true_BN, hidden_BN, progress)
+        parts |= self._outcome_losses(predicted, lesson)
         loss = self._weigh(parts)
         with torch.no_grad():
             drawn_BHW = self.world.drawn(predicted.logits_BhwPS)
-            right_BN = predicted.scores_BNK.argmax(-1) == true_BN
-            age = "after_real" if lead == 0 else "after_own"
+            pixels = (drawn_BHW, lesson.present_BHW, lesson.next_BHW)
+            right_BN = (predicted.scores_BNK.argmax(-1) == true_BN) & hidden_BN
             logs = {
                 "loss": loss.detach(),
                 **{f"{name}_loss": value.detach() for name, value in parts.items()},
-                f"changed_error_{age}": changed_error(drawn_BHW, present_BHW, next_BHW),
-                f"pixel_error_{age}": pixel_error(drawn_BHW, next_BHW),
-                "code_accuracy": right_BN[hidden_BN].float().mean(),
+                "changed_error_after_real": changed_error(*pixels, ~lesson.own_B),
+                "changed_error_after_own": changed_error(*pixels, lesson.own_B),
+                "pixel_error": pixel_error(drawn_BHW, lesson.next_BHW),
+                "code_accuracy": right_BN.sum() / hidden_BN.sum(),
             }
-        return loss, logs
-
-    def _draw_lead(self, progress: float, generator: torch.Generator) -> int:
-        """Own frames before the step to learn from: none in half of the steps, else up to unroll - 1."""
-        drawn = int(torch.randint(0, 2 * max(1, self.config.unroll - 1), (1,), generator=generator)) + 1
-        lead = drawn - (self.config.unroll - 1)
-        return max(0, lead) if progress >= self.config.unroll_from and self.config.unroll > 1 else 0
-
-    @torch.no_grad()
-    def _own_past(self, frames_BTHW: Tensor, labels: Labels, lead: int, generator: torch.Generator) -> Tensor:
-        """The past (B, history, H, W) after ``lead`` steps by the recorded actions, from a damaged start."""
-        history = self.world.history
-        past_BTHW = corrupt(frames_BTHW[:, :history], self.config.corruption, generator)
-        for step in range(lead):
-            actions_B = labels.actions_BT[:, history - 1 + step]
-            unknown_BN = torch.zeros(
-                len(actions_B), self.world.cells, dtype=torch.long, device=actions_B.device
-            )
-            predicted = self._predict(past_BTHW, actions_B, unknown_BN, torch.ones_like(unknown_BN).bool())
-            drawn_BHW = self.world.drawn(predicted.logits_BhwPS)
-            past_BTHW = torch.cat([past_BTHW[:, 1:], drawn_BHW[:, None]], 1)
-        return past_BTHW
+        return loss, logs, drawn_BHW
 
     def _training_mask(self, codes_BN: Tensor, generator: torch.Generator) -> Tensor:
         """Cells to be guessed: all in half of the samples, a random share in the others."""
@@ -175,15 +134,22 @@ class PlayableWorld(nn.Module):
         motion = weights.motion_mapper + (weights.motion_final - weights.motion_mapper) * progress
         return {
             "frame": self.world.frame_loss(past_BTHW, predicted.logits_BhwPS, next_BHW, motion),
-            "code": F.cross_entropy(predicted.scores_BNK[hidden_BN].float(), true_BN[hidden_BN]),
+            "code": self._code_loss(predicted.scores_BNK, true_BN, hidden_BN),
         }
 
-    def _outcome_losses(self, predicted: Prediction, labels: Labels, at: int) -> dict[str, Tensor]:
+    @staticmethod
+    def _code_loss(scores_BNK: Tensor, true_BN: Tensor, hidden_BN: Tensor) -> Tensor:
+        """Mean cross-entropy, in nats, over the hidden cells."""
+        loss_BN = F.cross_entropy(scores_BNK.float().transpose(1, 2), true_BN, reduction="none")
+        return (loss_BN * hidden_BN).sum() / hidden_BN.sum().clamp(min=1)
+
+    @staticmethod
+    def _outcome_losses(predicted: Prediction, lesson: Lesson) -> dict[str, Tensor]:
         reward, done, lives = (logits.float() for logits in predicted.outcomes)
         return {
-            "reward": F.cross_entropy(reward, labels.rewards_BT[:, at]),
-            "done": F.cross_entropy(done, labels.done_BT[:, at]),
-            "lives": F.cross_entropy(lives, labels.lives_BT[:, at + 1]),
+            "reward": F.cross_entropy(reward, lesson.rewards_B),
+            "done": F.cross_entropy(done, lesson.done_B),
+            "lives": F.cross_entropy(lives, lesson.lives_B),
         }
 
     def _weigh(self, parts: dict[str, Tensor]) -> Tensor:

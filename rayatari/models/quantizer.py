@@ -32,7 +32,10 @@ class Quantized:
 
 def code_perplexity(codes_BN: Tensor, size: int) -> Tensor:
     """Effective number of codes in use, 1 to K: exp of the entropy of their frequencies."""
-    share = torch.bincount(codes_BN.flatten(), minlength=size).float()
+    codes_M = codes_BN.flatten()
+    share = torch.zeros(size, device=codes_M.device).index_add_(
+        0, codes_M, torch.ones_like(codes_M, dtype=torch.float)
+    )
     share = share / share.sum()
     return torch.special.entr(share).sum().exp()
 
@@ -83,7 +86,9 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _update(self, latents_MD: Tensor, codes_M: Tensor) -> None:
-        uses_K = torch.bincount(codes_M, minlength=self.size).float()
+        uses_K = torch.zeros_like(self.codebook[:, 0]).index_add_(
+            0, codes_M, torch.ones_like(latents_MD[:, 0])
+        )
         sums_KD = torch.zeros_like(self.codebook).index_add_(0, codes_M, latents_MD)
         if dist.is_initialized():
             dist.all_reduce(uses_K)
@@ -92,15 +97,15 @@ class VectorQuantizer(nn.Module):
         moved_KD = self.codebook.lerp(F.normalize(sums_KD, dim=-1), 1 - self.DECAY)
         self.codebook.copy_(torch.where(used_K[:, None], F.normalize(moved_KD, dim=-1), self.codebook))
         self.idle_steps.add_(1).masked_fill_(used_K, 0)
-        self._revive(latents_MD[latents_MD.any(-1)])
+        self._revive(latents_MD)
 
     def _revive(self, latents_MD: Tensor) -> None:
-        """Put codes that have long been idle where latents of this batch are."""
-        dead = (self.idle_steps > self.PATIENCE).nonzero()[:, 0]
-        dead = dead[: len(latents_MD)]
-        chosen = torch.randperm(len(latents_MD), device=latents_MD.device)[: len(dead)]
-        self.codebook[dead] = latents_MD[chosen]
-        self.idle_steps[dead] = 0
+        """Put codes that have long been idle where latents of this batch are that are not zero."""
+        some_M = latents_MD.any(-1).float()
+        chosen_K = torch.multinomial(some_M + 1e-12, self.size, replacement=True)
+        dead_K = (self.idle_steps > self.PATIENCE) & (some_M[chosen_K] > 0)
+        self.codebook.copy_(torch.where(dead_K[:, None], latents_MD[chosen_K], self.codebook))
+        self.idle_steps.masked_fill_(dead_K, 0)
 
 
 class FiniteScalarQuantizer(nn.Module):

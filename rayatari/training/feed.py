@@ -1,14 +1,18 @@
 """Training windows for one worker, from rows of either backend."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
+from rayatari.dataset.chunk import decode_chunk
 from rayatari.dataset.reader import pass_rows, read_chunks
-from rayatari.dataset.windows import EventWeights, WindowBatch, shuffled_chunks, window_batches
+from rayatari.dataset.windows import EventWeights, shuffled_chunks, window_batches
 from rayatari.errors import UserError
+from rayatari.models.windows import Windows
+from rayatari.training.resident import ResidentWindows
 from rayatari.training.task import Task
 
 SHUFFLE_BYTES = 64 * 2**20
@@ -24,44 +28,62 @@ def endless_local_rows(task: Task) -> Iterator[Rows]:
         yield pass_rows(task.dataset, "train", random)
 
 
-def training_batches(
-    task: Task, passes: Iterable[Rows], share: int, seed: list[int]
-) -> Iterator[WindowBatch]:
-    """Shuffled windows, ``share`` per batch, as often as the sampling weights say."""
-    config = task.config
-    chunks = shuffled_chunks(passes, SHUFFLE_BYTES, [*seed, 0])
-    sampling = config.world.sampling
-    weigh = EventWeights(reward=sampling.reward, life_loss=sampling.life_loss)
+def training_windows(
+    task: Task, passes: Iterable[Rows], share: int, seed: list[int], device: torch.device
+) -> Iterator[Windows]:
+    """Random windows, ``share`` per batch, as often as the sampling weights say.
+
+    They stream through a shuffle buffer; or, where the config says so, the first pass is taken to the
+    device as a whole, and windows are drawn there.
+    """
+    training = task.config.training
+    if training.resident == "yes" or (training.resident == "auto" and _fits(task, device)):
+        chunks = (decode_chunk(row) for row in next(iter(passes)))
+        resident = ResidentWindows(
+            chunks, task.codec, task.info.reward_values, task.history, task.horizon, _weights(task), device
+        )
+        return resident.batches(share, hash(tuple(seed)) % 2**32)
     batches = window_batches(
-        chunks,
+        shuffled_chunks(passes, SHUFFLE_BYTES, [*seed, 0]),
         batch=share,
-        history=config.world.model.history,
+        history=task.history,
         horizon=task.horizon,
-        buffer_frames=config.training.shuffle_frames,
+        buffer_frames=training.shuffle_frames,
         seed=[*seed, 1],
-        weigh=weigh,
+        weigh=_weights(task),
     )
-    return (batch for batch in batches if len(batch.frames) == share)
+    return (task.to_windows(batch, device) for batch in batches if len(batch.frames) == share)
 
 
-def heldout_windows(task: Task) -> WindowBatch:
+def _weights(task: Task) -> EventWeights:
+    sampling = task.config.world.sampling
+    return EventWeights(reward=sampling.reward, life_loss=sampling.life_loss)
+
+
+def _fits(task: Task, device: torch.device) -> bool:
+    """Whether all workers' frames would fill at most half of one GPU's memory."""
+    if device.type != "cuda":
+        return False
+    height, width = task.codec.padded_shape
+    with_context = 1.3 * sum(shard.transitions for shard in task.info.shards)
+    return with_context * height * width < torch.cuda.get_device_properties(device).total_memory / 2
+
+
+def heldout_windows(task: Task, device: torch.device) -> Windows:
     """A fixed choice of windows from the held-out episodes; UserError when there are too few."""
     count = task.config.training.heldout_windows
     batches = window_batches(
         read_chunks(task.dataset, "heldout"),
         batch=count,
-        history=task.config.world.model.history,
+        history=task.history,
         horizon=task.horizon,
         buffer_frames=20_000,
         seed=0,
     )
     for batch in itertools.islice(batches, 1):
         if len(batch.frames) == count:
-            return batch
+            return task.to_windows(batch, device)
     raise UserError(
         f"the dataset at {task.dataset} has fewer than {count} held-out windows: record more "
         "(record.steps or record.heldout), or lower training.heldout_windows"
     )
-
-
-PassMaker = Callable[[], Iterable[Rows]]

@@ -2,19 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rayatari.config.world import OptimizerConfig
-from rayatari.dataset.windows import WindowBatch
 from rayatari.errors import UserError
+from rayatari.models.windows import Windows
+from rayatari.training.flight import Flight
 from rayatari.training.task import Task
 
 
@@ -76,44 +77,51 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
 
-    def run(self, batches: Iterator[WindowBatch], heldout: WindowBatch, report: Reporter) -> None:
+    def run(self, flight: Flight, heldout: Windows, report: Reporter) -> None:
         """Train to the task's last step, reporting and checkpointing as the config says."""
         config = self.task.config.training
-        logs: list[Mapping[str, float]] = []
+        logs: list[Mapping[str, Tensor]] = []
         started = time.monotonic() - self.seconds
         while self.step < self.task.steps:
-            logs.append(self._train_step(next(batches)))
+            logs.append(self._train_step(flight))
             self.seconds = time.monotonic() - started
             last = self.step == self.task.steps
             if last or self.step % config.checkpoint_every == 0:
+                metrics = self._means(logs)
                 tested, picture = self._test(heldout)
-                report(Report(self.step, {**_means(logs), **tested}, picture, self.state()))
+                report(Report(self.step, {**metrics, **tested}, picture, self.state()))
                 logs = []
             elif self.step % config.report_every == 0:
-                report(Report(self.step, _means(logs)))
+                report(Report(self.step, self._means(logs)))
                 logs = []
 
-    def _train_step(self, batch: WindowBatch) -> dict[str, float]:
+    def _train_step(self, flight: Flight) -> dict[str, Tensor]:
         settings = self.task.optimizer
         progress = self.step / self.task.steps
         rate = learning_rate(settings, self.step, self.task.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        inputs = self.task.prepare(self.plain, batch, self.device)
+        lesson = flight.next(self.task.longest_unroll(progress))
         with self._autocast():
-            loss, logs = self.model(*inputs, progress, self.generator)
+            loss, logs, drawn_BHW = self.model(lesson, progress, self.generator)
         loss.backward()
+        flight.land(drawn_BHW)
         norm = nn.utils.clip_grad_norm_(self.trained, settings.clip)
-        if not torch.isfinite(norm):
-            raise UserError(
-                f"training diverged at step {self.step} (loss {loss.item():.3g}): lower "
-                "the optimizer's lr, or use training.precision=fp32, and run again"
-            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self._average(settings.averaging)
-        return {name: float(value) for name, value in logs.items()} | {"learning_rate": rate}
+        return logs | {"gradient_norm": norm, "learning_rate": torch.tensor(rate)}
+
+    def _means(self, logs: list[Mapping[str, Tensor]]) -> dict[str, float]:
+        """Means of what was logged, NaN apart. Only here does the device have to be waited for."""
+        means = {name: float(torch.stack([log[name].float() for log in logs]).nanmean()) for name in logs[0]}
+        if not all(math.isfinite(float(log["gradient_norm"])) for log in logs):
+            raise UserError(
+                f"training diverged before step {self.step} (loss {means['loss']:.3g}): lower "
+                "the optimizer's lr, or use training.precision=fp32, and run again"
+            )
+        return {name: value for name, value in means.items() if not math.isnan(value)}
 
     def _autocast(self) -> torch.autocast:
         enabled = self.precision != torch.float32
@@ -123,21 +131,20 @@ class Trainer:
     def _average(self, decay: float) -> None:
         """Move the averaged weights; early on they follow closely (decay grows with the step)."""
         decay = min(decay, self.step / (self.step + 10))
-        for name, value in self.plain.state_dict().items():
-            kept = self.averaged[name]
-            if value.is_floating_point():
-                kept.lerp_(value, 1 - decay)
-            else:
-                kept.copy_(value)
+        current = self.plain.state_dict()
+        floats = [name for name, value in current.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.averaged[n] for n in floats], [current[n] for n in floats], 1 - decay)
+        for name in current.keys() - set(floats):
+            self.averaged[name].copy_(current[name])
 
-    def _test(self, heldout: WindowBatch) -> tuple[dict[str, float], NDArray[np.uint8]]:
+    def _test(self, heldout: Windows) -> tuple[dict[str, float], NDArray[np.uint8]]:
         """Test the averaged weights on held-out windows, and keep them if they are the best so far."""
         current = _copy(self.plain.state_dict())
         self.plain.load_state_dict(self.averaged)
         self.plain.eval()
         with torch.no_grad(), self._autocast():
-            tested = {k: float(v) for k, v in self.task.test(self.plain, heldout, self.device).items()}
-            picture = self.task.picture(self.plain, heldout, self.device)
+            tested = {k: float(v) for k, v in self.task.test(self.plain, heldout).items()}
+            picture = self.task.picture(self.plain, heldout)
         self.plain.load_state_dict(current)
         self.plain.train()
         if tested["relative_error"] <= self.best["relative_error"]:
@@ -175,8 +182,3 @@ def _copy(
     weights: Mapping[str, torch.Tensor], device: str | torch.device | None = None
 ) -> dict[str, torch.Tensor]:
     return {name: value.detach().to(device, copy=True) for name, value in weights.items()}
-
-
-def _means(logs: list[Mapping[str, float]]) -> dict[str, float]:
-    names = dict.fromkeys(name for log in logs for name in log)
-    return {name: float(np.mean([log[name] for log in logs if name in log])) for name in names}

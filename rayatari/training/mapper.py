@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,20 +11,19 @@ from torch import Tensor, nn
 from rayatari.checkpoint import finished_already, new_card, save_bundle
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
-from rayatari.dataset.info import DatasetInfo
 from rayatari.dataset.reader import read_chunks
-from rayatari.dataset.windows import WindowBatch
 from rayatari.models.losses import changed_error, relative_error
 from rayatari.models.neural_game import KIND, START_FRAMES, GameModel
-from rayatari.models.playable import Labels, PlayableWorld, reward_indices
+from rayatari.models.playable import PlayableWorld
 from rayatari.models.sampling import sample_step
+from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
 from rayatari.training.pictures import prediction_sheet
 from rayatari.training.stage import (
+    StageTask,
     attach_perception,
     bundle_weights,
     dataset_path,
-    frames_to,
     kept_metrics,
     matching_info,
     run_backend,
@@ -37,13 +35,10 @@ SHOWN = 4
 
 
 @dataclass(frozen=True)
-class MapperTask:
+class MapperTask(StageTask):
     """Training of mapper, outcome heads and decoder."""
 
-    config: Config
-    info: DatasetInfo
-    dataset: str
-    label: str = "train-mapper"
+    label = "train-mapper"
 
     @property
     def steps(self) -> int:
@@ -73,61 +68,43 @@ class MapperTask:
         """The decoder, which knows the game already, learns at a lower rate than mapper and heads."""
         return self.config.mapper.decoder_rate if parameter.startswith("world.") else 1.0
 
-    def prepare(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> tuple[Any, ...]:
-        """Frames as classes, and what the recording says of them."""
-        assert isinstance(model, PlayableWorld)
-        rewards = reward_indices(torch.from_numpy(batch.rewards), self.info.reward_values)
-        labels = Labels(
-            torch.from_numpy(batch.actions).long().to(device),
-            rewards.to(device),
-            torch.from_numpy(batch.terminated).long().to(device),
-            torch.from_numpy(batch.lives).long().to(device),
-        )
-        return frames_to(model.world.codec, batch, device), labels
+    def longest_unroll(self, progress: float) -> int:
+        """Steps that a window may be under way: 1 until unrolls begin, then growing."""
+        return self.config.mapper.longest_unroll(progress)
 
-    def test(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> Mapping[str, Tensor]:
+    def own_share(self) -> float:
+        """As the config says."""
+        return self.config.mapper.own_share
+
+    def test(self, model: nn.Module, windows: Windows) -> Mapping[str, Tensor]:
         """Errors of an unroll with the recorded actions, at its first and its last step."""
         assert isinstance(model, PlayableWorld)
-        frames_BTHW, drawn_BTHW = self._unroll(model, batch, device)
-        history = model.world.history
-        present_BHW = frames_BTHW[:, history - 1]
-        errors = [
-            relative_error(drawn_BTHW[:, i], present_BHW, frames_BTHW[:, history + i])
-            for i in range(self.horizon)
-        ]
+        drawn_BTHW, real_BTHW = self._unroll(model, windows), windows.frames_BTHW[:, self.history :]
+        present_BHW = windows.frames_BTHW[:, self.history - 1]
+        errors = [relative_error(drawn_BTHW[:, i], present_BHW, real_BTHW[:, i]) for i in range(self.horizon)]
         return {
-            "changed_error": changed_error(drawn_BTHW[:, 0], present_BHW, frames_BTHW[:, history]),
+            "changed_error": changed_error(drawn_BTHW[:, 0], present_BHW, real_BTHW[:, 0]),
             "relative_error_first": errors[0],
             "relative_error_last": errors[-1],
             "relative_error": torch.stack(errors).mean(),
         }
 
-    def picture(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> NDArray[np.uint8]:
+    def picture(self, model: nn.Module, windows: Windows) -> NDArray[np.uint8]:
         """Present frame, last frame of the unroll, and what the model made of it."""
         assert isinstance(model, PlayableWorld)
-        history = model.world.history
-        shown = select(batch, SHOWN)
-        _, drawn_BTHW = self._unroll(model, shown, device)
-        drawn = [model.world.codec.decode(drawn_BTHW[:, -1])]
-        return prediction_sheet(shown.frames[:, history - 1], shown.frames[:, -1], drawn)
+        shown, decode = windows.pick(slice(SHOWN)), self.codec.decode
+        present_BHW, last_BHW = shown.frames_BTHW[:, self.history - 1], shown.frames_BTHW[:, -1]
+        drawn_BHW = self._unroll(model, shown)[:, -1]
+        return prediction_sheet(decode(present_BHW), decode(last_BHW), [decode(drawn_BHW)])
 
-    def _unroll(
-        self, model: PlayableWorld, batch: WindowBatch, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        """Real frames (B, T, H, W), and those the model draws after the present, (B, horizon, H, W)."""
-        frames_BTHW, labels = self.prepare(model, batch, device)
-        history = model.world.history
-        past_BTHW, drawn = frames_BTHW[:, :history], []
+    def _unroll(self, model: PlayableWorld, windows: Windows) -> Tensor:
+        """The frames that the model draws after the present, classes (B, horizon, H, W)."""
+        past_BTHW, drawn = windows.frames_BTHW[:, : self.history], []
         for i in range(self.horizon):
-            step = sample_step(model, past_BTHW, labels.actions_BT[:, history - 1 + i])
+            step = sample_step(model, past_BTHW, windows.actions_BT[:, self.history - 1 + i])
             drawn.append(step.frames_BHW)
             past_BTHW = torch.cat([past_BTHW[:, 1:], step.frames_BHW[:, None]], 1)
-        return frames_BTHW, torch.stack(drawn, 1)
-
-
-def select(batch: WindowBatch, count: int) -> WindowBatch:
-    """The first ``count`` windows of a batch."""
-    return WindowBatch(**{name: value[:count] for name, value in vars(batch).items()})
+        return torch.stack(drawn, 1)
 
 
 def run(config: Config) -> None:

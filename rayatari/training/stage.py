@@ -1,6 +1,8 @@
 """What the two training stages share: resolving the dataset, running a backend."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,60 @@ from rayatari.dataset.info import DatasetInfo, read_info
 from rayatari.dataset.windows import WindowBatch
 from rayatari.errors import UserError
 from rayatari.models.frames import FrameCodec
-from rayatari.models.latent_action import LatentActionModel
+from rayatari.models.latent_action import LatentActionModel, make_codec
 from rayatari.models.perceptual import Perception
+from rayatari.models.playable import reward_indices
+from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
 from rayatari.training.feed import heldout_windows
 from rayatari.training.task import Task
+
+
+@dataclass(frozen=True)
+class StageTask:
+    """What the training of world model and mapper have in common."""
+
+    config: Config
+    info: DatasetInfo
+    dataset: str
+
+    @cached_property
+    def codec(self) -> FrameCodec:
+        """Between palette bytes and classes."""
+        return make_codec(self.config.world.model, self.info.palette, self.info.frame_shape)
+
+    @property
+    def horizon(self) -> int:
+        """Frames after the present that a training window holds."""
+        return 1
+
+    @property
+    def history(self) -> int:
+        """Frames up to the present that a training window holds."""
+        return self.config.world.model.history
+
+    def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:
+        """A batch of recorded windows as tensors on ``device``."""
+        rewards_BT = reward_indices(torch.from_numpy(batch.rewards), self.info.reward_values)
+        return Windows(
+            self.codec.encode(batch.frames).to(device, non_blocking=True),
+            torch.from_numpy(batch.actions).long().to(device),
+            rewards_BT.to(device),
+            torch.from_numpy(batch.terminated).long().to(device),
+            torch.from_numpy(batch.lives).long().to(device),
+        )
+
+    def rate_share(self, parameter: str) -> float:
+        """All parameters learn at the full rate."""
+        return 1.0
+
+    def longest_unroll(self, progress: float) -> int:
+        """Every lesson is on real frames."""
+        return 1
+
+    def own_share(self) -> float:
+        """Every lesson is on real frames."""
+        return 0.0
 
 
 def dataset_path(config: Config) -> str:
@@ -54,11 +105,6 @@ def run_backend(task: Task, folder: Path) -> dict[str, Any]:
     return ray_backend.train(task, folder)
 
 
-def frames_to(codec: FrameCodec, batch: WindowBatch, device: torch.device) -> torch.Tensor:
-    """The frames of a batch as classes, uint8 (B, T, H, W), on ``device``."""
-    return codec.encode(batch.frames).to(device, non_blocking=True)
-
-
 def attach_perception(world: LatentActionModel, config: Config) -> None:
     """Give the model the eyes of the run's agent, where the perceptual loss has a weight."""
     if config.world.losses.perceptual:
@@ -78,7 +124,7 @@ def kept_metrics(task: Task, state: Mapping[str, Any]) -> dict[str, float]:
     model.load_state_dict(state["best"]["weights"])
     model.eval()
     with torch.no_grad():
-        tested = task.test(model, heldout_windows(task), torch.device("cpu"))
+        tested = task.test(model, heldout_windows(task, torch.device("cpu")))
     return {name: float(f"{float(value):.4g}") for name, value in tested.items()} | {
         "step": state["best"]["step"],
         "parameters": sum(p.numel() for p in model.parameters()),

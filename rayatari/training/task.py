@@ -1,7 +1,7 @@
 """What a stage teaches: the seam between the training loop and the models."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
+from rayatari.dataset.info import DatasetInfo
 from rayatari.dataset.windows import WindowBatch
+from rayatari.models.frames import FrameCodec
+from rayatari.models.windows import Windows
 
 
 class Task(Protocol):
@@ -46,11 +49,29 @@ class Task(Protocol):
     def rate_share(self, parameter: str) -> float:
         """Share of the learning rate at which the parameter of that name is trained."""
 
-    def prepare(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> tuple[Any, ...]:
-        """The model's inputs of a batch, on ``device``."""
+    @property
+    def history(self) -> int:
+        """Frames up to the present that a training window holds."""
 
-    def test(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> Mapping[str, Tensor]:
+    @property
+    def codec(self) -> FrameCodec:
+        """Between palette bytes and classes."""
+
+    @property
+    def info(self) -> DatasetInfo:
+        """The dataset's description."""
+
+    def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:
+        """A batch of recorded windows as tensors on ``device``."""
+
+    def longest_unroll(self, progress: float) -> int:
+        """Steps that a window may be under way at this share of the training; 1 for real frames only."""
+
+    def own_share(self) -> float:
+        """Share of the lessons that are on the model's own frames while unrolls are longer than 1."""
+
+    def test(self, model: nn.Module, windows: Windows) -> Mapping[str, Tensor]:
         """Measures on held-out windows. ``relative_error`` selects the weights that are kept."""
 
-    def picture(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> NDArray[np.uint8]:
+    def picture(self, model: nn.Module, windows: Windows) -> NDArray[np.uint8]:
         """Predictions as one picture, uint8 (height, width, 3) RGB."""

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from rayatari.models.hardware import place
-from rayatari.training.feed import Rows, heldout_windows, training_batches
-from rayatari.training.hardware import pick_device, pick_precision, set_up_cpu
+from rayatari.training.feed import Rows, heldout_windows, training_windows
+from rayatari.training.flight import Flight
+from rayatari.training.hardware import compile_parts, pick_device, pick_precision, set_up_cpu
 from rayatari.training.loop import Reporter, Trainer
 from rayatari.training.task import Task
 
@@ -38,5 +40,9 @@ def train_worker(
     if state is not None:
         trainer.resume(state)
     trainer.model = wrap(model)
-    batches = training_batches(task, passes, task.optimizer.batch // workers, seed)
-    trainer.run(batches, heldout_windows(task), report)
+    if config.training.compile:
+        compile_parts(model)
+    share = task.optimizer.batch // workers
+    batches = training_windows(task, passes, share, seed, device)
+    flight = Flight(batches, share, task.history, task.own_share(), np.random.default_rng([*seed, 2]))
+    trainer.run(flight, heldout_windows(task, device), report)

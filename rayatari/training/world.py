@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,19 +11,18 @@ from torch import Tensor, nn
 from rayatari.checkpoint import finished_already, new_card, save_bundle
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
-from rayatari.dataset.info import DatasetInfo
-from rayatari.dataset.windows import WindowBatch
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, rare_color_weights, relative_error
 from rayatari.models.quantizer import code_perplexity
+from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
 from rayatari.training.feed import heldout_windows
 from rayatari.training.pictures import prediction_sheet
 from rayatari.training.stage import (
+    StageTask,
     attach_perception,
     bundle_weights,
     dataset_path,
-    frames_to,
     kept_metrics,
     matching_info,
     run_backend,
@@ -36,14 +34,10 @@ SHOWN = 4
 
 
 @dataclass(frozen=True)
-class WorldTask:
+class WorldTask(StageTask):
     """Training of the latent-action model."""
 
-    config: Config
-    info: DatasetInfo
-    dataset: str
-    label: str = "train-world"
-    horizon: int = 1
+    label = "train-world"
 
     @property
     def steps(self) -> int:
@@ -60,26 +54,16 @@ class WorldTask:
         model = LatentActionModel(self.config.world, self.info.palette, self.info.frame_shape)
         losses = self.config.world.losses
         if losses.rare_color:
-            frames = model.codec.encode(heldout_windows(self).frames[:, -1])
-            weights_P = rare_color_weights(frames, model.codec.colors, losses.rare_color)
+            frames = heldout_windows(self, torch.device("cpu")).frames_BTHW[:, -1]
+            weights_P = rare_color_weights(frames, self.codec.colors, losses.rare_color)
             model.color_weights_P.copy_(weights_P)
         attach_perception(model, self.config)
         return model
 
-    def rate_share(self, parameter: str) -> float:
-        """All parameters learn at the full rate."""
-        return 1.0
-
-    def prepare(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> tuple[Any, ...]:
-        """Frames as classes; actions are not looked at."""
-        assert isinstance(model, LatentActionModel)
-        return (frames_to(model.codec, batch, device),)
-
-    def test(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> Mapping[str, Tensor]:
+    def test(self, model: nn.Module, windows: Windows) -> Mapping[str, Tensor]:
         """Errors on held-out windows, with the codes of the real next frame and without codes."""
         assert isinstance(model, LatentActionModel)
-        frames_BTHW = frames_to(model.codec, batch, device)
-        past_BTHW, next_BHW = frames_BTHW[:, :-1], frames_BTHW[:, -1]
+        past_BTHW, next_BHW = windows.frames_BTHW[:, :-1], windows.frames_BTHW[:, -1]
         present_BHW = past_BTHW[:, -1]
         codes_BN = model.true_codes(present_BHW, next_BHW)
         with_codes_BHW = model.predict(past_BTHW, codes_BN)
@@ -93,14 +77,14 @@ class WorldTask:
             "codes_used": torch.tensor(float(len(codes_BN.unique()))),
         }
 
-    def picture(self, model: nn.Module, batch: WindowBatch, device: torch.device) -> NDArray[np.uint8]:
+    def picture(self, model: nn.Module, windows: Windows) -> NDArray[np.uint8]:
         """Last frame, next frame, and predictions with and without codes."""
         assert isinstance(model, LatentActionModel)
-        past_BTHW = frames_to(model.codec, batch, device)[:SHOWN, :-1]
-        next_BHW = frames_to(model.codec, batch, device)[:SHOWN, -1]
+        past_BTHW, next_BHW = windows.frames_BTHW[:SHOWN, :-1], windows.frames_BTHW[:SHOWN, -1]
         codes_BN = model.true_codes(past_BTHW[:, -1], next_BHW)
-        drawn = [model.codec.decode(model.predict(past_BTHW, codes)) for codes in (codes_BN, None)]
-        return prediction_sheet(batch.frames[:SHOWN, -2], batch.frames[:SHOWN, -1], drawn)
+        predicted = [self.codec.decode(model.predict(past_BTHW, codes)) for codes in (codes_BN, None)]
+        decode = self.codec.decode
+        return prediction_sheet(decode(past_BTHW[:, -1]), decode(next_BHW), predicted)
 
 
 def run(config: Config) -> None:

@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,19 @@ from rayatari.checkpoint import is_finished, load_bundle, read_card
 from rayatari.config.runtime import TrainingConfig
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
+from rayatari.dataset.reader import read_chunks
+from rayatari.dataset.windows import EventWeights, window_batches
 from rayatari.errors import UserError
 from rayatari.games.counting import read, reward_of
 from rayatari.models.neural_game import NeuralGame
+from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
 from rayatari.records import read_jsonl
 from rayatari.training import mapper, world
-from rayatari.training.feed import endless_local_rows, training_batches
+from rayatari.training.feed import endless_local_rows, training_windows
+from rayatari.training.flight import Flight
 from rayatari.training.loop import Trainer, learning_rate
+from rayatari.training.resident import ResidentWindows
 from rayatari.training.stage import dataset_path, matching_info
 
 SMALL = OptimizerConfig(batch=4, lr=1e-3, warmup=2)
@@ -61,26 +67,30 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Make training be interrupted, as by Ctrl-C, before that step."""
     train_step = Trainer._train_step
 
-    def interrupted(self: Trainer, batch: object) -> dict[str, float]:
+    def interrupted(self: Trainer, flight: Flight) -> object:
         if self.step == step:
             raise KeyboardInterrupt
-        return train_step(self, batch)
+        return train_step(self, flight)
 
     monkeypatch.setattr(Trainer, "_train_step", interrupted)
     return monkeypatch.undo
 
 
-def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(config: Config) -> None:
-    task = mapper.MapperTask(
-        replace(config, mapper=replace(config.mapper, unroll=3)), matching_info(config), dataset_path(config)
+@pytest.mark.parametrize("resident", ["no", "yes"])
+def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(
+    config: Config, resident: str
+) -> None:
+    config = replace(
+        config,
+        mapper=replace(config.mapper, unroll=3),
+        training=replace(config.training, resident=resident),
     )
-    world.run(replace(config, world=replace(config.world, steps=1)))
-    model = task.build()
-    batches = training_batches(task, endless_local_rows(task), 4, [0])
-    for _ in range(20):
-        frames_BTHW, labels = task.prepare(model, next(batches), torch.device("cpu"))
-        shown = model.world.codec.decode(frames_BTHW)
-        for frames, actions, rewards in zip(shown, labels.actions_BT, labels.rewards_BT, strict=True):
+    task = mapper.MapperTask(config, matching_info(config), dataset_path(config))
+    batches = training_windows(task, endless_local_rows(task), 4, [0], torch.device("cpu"))
+    seen = set()
+    for windows in islice(batches, 20):
+        shown = task.codec.decode(windows.frames_BTHW)
+        for frames, actions, rewards in zip(shown, windows.actions_BT, windows.rewards_BT, strict=True):
             counts = [read(frame) for frame in frames]
             for before, after, action, reward in zip(counts, counts[1:], actions, rewards, strict=False):
                 if after.step == before.step == 0:
@@ -88,6 +98,31 @@ def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(confi
                 assert (after.seed, after.step, after.action) == (before.seed, before.step + 1, int(action))
                 value = task.info.reward_values[int(reward)]
                 assert value == pytest.approx(reward_of(before.seed, before.step, int(action)))
+            seen.add((counts[-1].seed, counts[-1].step))
+    assert len(seen) > 40
+
+
+def test_a_dataset_held_on_the_device_gives_the_windows_that_stream(config: Config) -> None:
+    task = mapper.MapperTask(config, matching_info(config), dataset_path(config))
+    chunks = list(read_chunks(task.dataset, "train"))
+    cpu = torch.device("cpu")
+    resident = ResidentWindows(
+        chunks, task.codec, task.info.reward_values, 4, task.horizon, EventWeights(), cpu
+    )  # fmt: skip
+    streamed = window_batches(
+        chunks, batch=64, history=4, horizon=task.horizon, buffer_frames=10_000, seed=0
+    )  # fmt: skip
+    expected = {_fingerprint(w) for batch in streamed for w in _singles(task.to_windows(batch, cpu))}
+    found = {_fingerprint(w) for w in _singles(resident.gather(torch.arange(len(resident.mass_W))))}
+    assert found == expected
+
+
+def _singles(windows: Windows) -> list[Windows]:
+    return [windows.pick(slice(i, i + 1)) for i in range(len(windows))]
+
+
+def _fingerprint(windows: Windows) -> int:
+    return hash(tuple(value.numpy().tobytes() for value in vars(windows).values()))
 
 
 def test_both_stages_train_and_leave_a_game_that_plays(config: Config) -> None:
@@ -125,24 +160,32 @@ def test_an_interrupted_training_goes_on_where_it_was(
 
 def test_a_resumed_trainer_equals_one_that_never_stopped(config: Config) -> None:
     task = world.WorldTask(config, matching_info(config), dataset_path(config))
-    batches = training_batches(task, endless_local_rows(task), 4, [0])
-    given = [next(batches) for _ in range(6)]
+    batches = training_windows(task, endless_local_rows(task), 4, [0], torch.device("cpu"))
+    given = list(islice(batches, 6))
+
+    def flight(part: slice) -> Flight:
+        return Flight(iter(given[part]), 4, task.history, 0.0, np.random.default_rng(0))
+
+    early, late = slice(0, 3), slice(3, 6)
     torch.manual_seed(0)
     straight = Trainer(task, task.build(), torch.device("cpu"), torch.float32, 0)
     torch.manual_seed(0)
     first = Trainer(task, task.build(), torch.device("cpu"), torch.float32, 0)
     torch.manual_seed(1)
-    for batch in given[:3]:
-        first._train_step(batch)
+    under_way = flight(early)
+    for _ in range(3):
+        first._train_step(under_way)
     resumed = Trainer(task, task.build(), torch.device("cpu"), torch.float32, 0)
     resumed.resume(first.state())
     torch.manual_seed(1)
-    for batch in given[:3]:
-        straight._train_step(batch)
+    under_way = flight(early)
+    for _ in range(3):
+        straight._train_step(under_way)
     for trainer in (straight, resumed):
         torch.manual_seed(2)
-        for batch in given[3:]:
-            trainer._train_step(batch)
+        under_way = flight(late)
+        for _ in range(3):
+            trainer._train_step(under_way)
     expected, found = straight.state(), resumed.state()
     for part in ("model", "averaged"):
         for name, value in expected[part].items():

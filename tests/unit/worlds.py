@@ -6,7 +6,8 @@ import torch
 
 from rayatari.config.world import MapperConfig, ModelConfig, WorldConfig
 from rayatari.models.latent_action import LatentActionModel
-from rayatari.models.playable import Labels, PlayableWorld
+from rayatari.models.playable import PlayableWorld
+from rayatari.models.windows import Lesson, Windows, lesson_at
 
 PALETTE = (0, 6, 22, 38, 134)
 SIZES = ModelConfig(
@@ -41,6 +42,16 @@ def moving_square(count: int, frames: int) -> torch.Tensor:
     return classes
 
 
-def labels(count: int, frames: int) -> Labels:
+def windows(count: int, frames: int) -> Windows:
     zeros = torch.zeros(count, frames - 1, dtype=torch.long)
-    return Labels(zeros, zeros, zeros, torch.zeros(count, frames, dtype=torch.long))
+    lives = torch.zeros(count, frames, dtype=torch.long)
+    return Windows(moving_square(count, frames), zeros, zeros, zeros, lives)
+
+
+def lesson(count: int, frames: torch.Tensor | None = None) -> Lesson:
+    """The step to the last of five frames, classes (B, 5, H, W); moving squares if none are given."""
+    given = windows(count, 5)
+    if frames is not None:
+        given = replace(given, frames_BTHW=frames)
+    at = torch.full((count,), 3)
+    return lesson_at(given, given.frames_BTHW[:, :4], at, torch.zeros(count, dtype=torch.bool))

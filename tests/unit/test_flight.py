@@ -1,0 +1,74 @@
+"""Windows under way: lessons on the model's own frames; a dataset held whole on the device."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from worlds import small_playable, windows
+
+from rayatari.config.world import MapperConfig
+from rayatari.models.sampling import sample_step
+from rayatari.models.windows import Windows
+from rayatari.training.flight import Flight
+
+HISTORY = 4
+
+
+def numbered(size: int, horizon: int) -> Iterator[Windows]:
+    """Batches of windows whose frames and columns say which window and which frame of it they are."""
+    number = 0
+    while True:
+        at_BT = torch.arange(number, number + size)[:, None] * 100 + torch.arange(HISTORY + horizon)
+        number += size
+        yield Windows(at_BT[..., None, None], at_BT[:, :-1], at_BT[:, :-1], at_BT[:, :-1], at_BT)
+
+
+def test_without_unrolls_every_window_is_one_lesson_on_real_frames() -> None:
+    flight = Flight(numbered(3, 1), 3, HISTORY, 0.5, np.random.default_rng(0))
+    for turn in range(4):
+        lesson = flight.next(1)
+        first = torch.tensor([100 * (3 * turn + lane) for lane in range(3)])
+        assert torch.equal(lesson.past_BTHW[:, :, 0, 0], first[:, None] + torch.arange(HISTORY))
+        assert torch.equal(lesson.next_BHW[:, 0, 0], first + HISTORY)
+        assert torch.equal(lesson.actions_B, first + HISTORY - 1)
+        assert torch.equal(lesson.lives_B, first + HISTORY) and not lesson.own_B.any()
+        flight.land(lesson.next_BHW)
+
+
+def test_windows_under_way_stay_aligned_with_what_was_recorded() -> None:
+    flight = Flight(numbered(8, 5), 8, HISTORY, 0.5, np.random.default_rng(0))
+    own = []
+    for _ in range(200):
+        lesson = flight.next(5)
+        assert torch.equal(lesson.next_BHW, lesson.present_BHW + 1)
+        assert torch.equal(lesson.actions_B, lesson.present_BHW[:, 0, 0])
+        # the drawn frames were the real ones, so the past is that of the recording
+        assert torch.equal(lesson.past_BTHW[:, -1], lesson.present_BHW)
+        assert torch.equal(lesson.past_BTHW[:, 0], lesson.present_BHW - HISTORY + 1)
+        assert torch.equal(lesson.own_B, lesson.present_BHW[:, 0, 0] % 100 >= HISTORY)
+        own.append(lesson.own_B.float().mean())
+        flight.land(lesson.next_BHW)
+    assert 0.4 < float(torch.stack(own[20:]).mean()) < 0.6
+
+
+def test_the_past_under_way_is_what_the_game_would_show() -> None:
+    model = small_playable(MapperConfig(decode_steps=1)).eval()
+    given = windows(2, 7)
+    given.actions_BT.copy_(torch.tensor([[0, 0, 0, 1, 2, 3], [3, 2, 1, 3, 2, 1]]))
+    flight = Flight(iter([given, given]), 2, HISTORY, 0.99, np.random.default_rng(1))
+    past = given.frames_BTHW[:, :HISTORY]
+    for t in (3, 4):
+        lesson = flight.next(3)
+        assert torch.equal(lesson.past_BTHW, past)
+        drawn = sample_step(model, lesson.past_BTHW, lesson.actions_B).frames_BHW
+        expected = sample_step(model, past, given.actions_BT[:, t]).frames_BHW
+        assert torch.equal(drawn, expected)
+        past = torch.cat([past[:, 1:], drawn[:, None]], 1)
+        flight.land(drawn)
+
+
+@pytest.mark.parametrize(("progress", "longest"), [(0, 1), (0.59, 1), (0.6, 2), (0.7, 4), (0.8, 8), (1, 8)])
+def test_unrolls_grow(progress: float, longest: int) -> None:
+    assert MapperConfig(unroll=8, unroll_from=0.6).longest_unroll(progress) == longest
+    assert MapperConfig(unroll=1, unroll_from=0.0).longest_unroll(progress) == 1
