@@ -1,0 +1,156 @@
+"""The files in cluster/ are valid for those who read them, and a typo in them is not."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cluster_schemas import at, crd_schemas, kuberay_schema, leaves, mistakes
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.runtime_env import RuntimeEnv
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = ROOT / "cluster"
+MANIFESTS = sorted(CLUSTER.glob("kuberay-*.yaml"))
+CRDS = crd_schemas()
+PINNED = dict(
+    line.split("==")
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if "==" in line and not line.startswith("#")
+)
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def cluster_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = manifest["spec"]
+    return spec.get("rayClusterSpec") or spec.get("rayClusterConfig") or spec
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_kuberay_manifests_are_valid(path: Path) -> None:
+    manifest = read(path)
+    assert manifest["apiVersion"] == "ray.io/v1"
+    assert mistakes(kuberay_schema(manifest["kind"]), manifest) == []
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    ("where", "right", "wrong"),
+    [
+        ("cluster", "headGroupSpec", "headGroupSpecs"),
+        ("cluster", "rayVersion", "rayversion"),
+        ("worker", "minReplicas", "minReplica"),
+        ("container", "volumeMounts", "volumeMount"),
+        ("container", "image", "imagee"),
+    ],
+)
+def test_a_typo_in_a_kuberay_manifest_is_refused(path: Path, where: str, right: str, wrong: str) -> None:
+    manifest = copy.deepcopy(read(path))
+    cluster = cluster_of(manifest)
+    worker = cluster["workerGroupSpecs"][0]
+    owner = {
+        "cluster": cluster,
+        "worker": worker,
+        "container": worker["template"]["spec"]["containers"][0],
+    }[where]
+    owner[wrong] = owner.pop(right)
+    assert any(wrong in mistake for mistake in mistakes(kuberay_schema(manifest["kind"]), manifest))
+    if manifest["kind"] in CRDS:
+        assert any(wrong in mistake for mistake in mistakes(CRDS[manifest["kind"]], manifest))
+
+
+@pytest.mark.skipif(not CRDS, reason="KUBERAY_CRDS names no folder with KubeRay's CRDs")
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_kuberay_manifests_are_valid_for_the_operators_own_schema(path: Path) -> None:
+    manifest = read(path)
+    assert mistakes(CRDS[manifest["kind"]], manifest) == []
+
+
+@pytest.mark.skipif(not CRDS, reason="KUBERAY_CRDS names no folder with KubeRay's CRDs")
+@pytest.mark.parametrize("kind", ["RayCluster", "RayJob", "RayService"])
+def test_our_list_of_fields_agrees_with_the_operators_own_schema(kind: str) -> None:
+    ours = kuberay_schema(kind)
+    wrong = []
+    for path, type_ in leaves(ours):
+        real = at(CRDS[kind], path) if path[0] != "metadata" else {"type": type_}
+        if real is None or (type_ != "any" and real.get("type", type_) != type_):
+            wrong.append((".".join(path), type_, real and real.get("type")))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_kuberay_clusters_have_a_head_without_load_and_a_token(path: Path) -> None:
+    cluster = cluster_of(read(path))
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    assert cluster["authOptions"]["mode"] == "token"
+    assert cluster["rayVersion"] == PINNED["ray"]
+    for group in cluster["workerGroupSpecs"]:
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_pods_mount_only_the_volumes_that_they_have(path: Path) -> None:
+    cluster = cluster_of(read(path))
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for pod in (group["template"]["spec"] for group in groups):
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        assert {m["name"] for c in pod["containers"] for m in c["volumeMounts"]} == volumes
+
+
+def test_the_job_names_a_command_that_there_is() -> None:
+    from rayatari.cli import parse_command
+
+    words = read(CLUSTER / "kuberay-rayjob.yaml")["spec"]["entrypoint"].split()
+    assert words[0] == "rayatari"
+    local = [word.replace("/home/ray/rayatari", str(ROOT)) for word in words[1:]]
+    command, config = parse_command(local)
+    assert command == "pipeline" and config.runs == "/data/runs"
+
+
+def test_the_jobs_environment_is_that_of_submitted_jobs() -> None:
+    inner = yaml.safe_load(read(CLUSTER / "kuberay-rayjob.yaml")["spec"]["runtimeEnvYAML"])
+    assert inner == {"env_vars": read(CLUSTER / "runtime_env.yaml")["env_vars"]}
+
+
+def test_the_cluster_launcher_takes_our_file() -> None:
+    config = read(CLUSTER / "ray-cluster.yaml")
+    prepared = prepare_config(copy.deepcopy(config))
+    validate_config(prepared)
+    types = prepared["available_node_types"]
+    assert types[prepared["head_node_type"]]["resources"]["CPU"] == 0
+    assert "GPU" not in types["rollout"]["resources"] and types["trainer"]["resources"]["GPU"] == 1
+    assert types["rollout"]["max_workers"] > types["rollout"]["min_workers"]
+    assert sum(t["max_workers"] for t in types.values()) <= prepared["max_workers"]
+
+
+@pytest.mark.parametrize(
+    "path", [("max_worker",), ("docker", "images"), ("available_node_types", "head", "resource")]
+)
+def test_a_typo_in_the_cluster_launchers_file_is_refused(path: tuple[str, ...]) -> None:
+    config = copy.deepcopy(read(CLUSTER / "ray-cluster.yaml"))
+    owner = config
+    for part in path[:-1]:
+        owner = owner[part]
+    owner[path[-1]] = 1
+    with pytest.raises(Exception, match=path[-1]):
+        validate_config(prepare_config(config))
+
+
+def test_the_runtime_environment_is_one_of_rays() -> None:
+    values = read(CLUSTER / "runtime_env.yaml")
+    RuntimeEnv(**values)
+    assert set(values) <= RuntimeEnv.known_fields, "Ray only warns of unknown keys"
+
+
+def test_the_image_holds_what_the_project_needs() -> None:
+    dockerfile = (CLUSTER / "Dockerfile").read_text()
+    assert f"ARG RAY_TAG={PINNED['ray']}-py311" in dockerfile
+    allowed = (CLUSTER / "Dockerfile.dockerignore").read_text().split()
+    for source in re.findall(r"^COPY --chown=\S+ (.+) \./?\S*$", dockerfile, re.MULTILINE):
+        for name in source.split():
+            assert (ROOT / name).exists() and f"!{name}" in allowed, name
