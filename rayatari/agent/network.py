@@ -45,10 +45,10 @@ class QNetwork(nn.Module):
     def forward(self, views_B4HW: Tensor) -> Tensor:
         """Action values, float32 (B, A), of stacked views, uint8 (B, 4, 84, 84)."""
         features_BF = self.encoder(views_B4HW)
-        advantage_BA: Tensor = self.advantage(features_BF).float()
+        advantage_BA: Tensor = self.advantage(features_BF)
         if self.value is None:
             return advantage_BA
-        value_B1: Tensor = self.value(features_BF).float()
+        value_B1: Tensor = self.value(features_BF)
         return value_B1 + advantage_BA - advantage_BA.mean(dim=1, keepdim=True)
 
 
@@ -68,5 +68,14 @@ class GreyConv2d(nn.Conv2d):
         return functional.conv2d(pixels_BCHW, self.weight / 255, self.bias, self.stride)
 
 
+class SingleLinear(nn.Linear):
+    """A linear layer in single precision even under autocast: bf16 would round the values to 1 in 256."""
+
+    def forward(self, features_BF: Tensor) -> Tensor:
+        """Float32 outputs."""
+        with torch.autocast(features_BF.device.type, enabled=False):
+            return functional.linear(features_BF.float(), self.weight, self.bias)
+
+
 def _head(features: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), SingleLinear(hidden, outputs))

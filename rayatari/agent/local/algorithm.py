@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -120,7 +121,7 @@ class LocalDQN:
 
     def restore_from_path(self, path: Path) -> None:
         """Go on from what :meth:`save_to_path` wrote, with new episodes."""
-        counters: Mapping[str, object] = read_json(path / _COUNTERS, "checkpoint", _REMEDY)
+        counters: Mapping[str, Any] = read_json(path / _COUNTERS, "checkpoint", _REMEDY)
         self.learner.load_state(load_file(path / _TENSORS))
         self._restore_counters(**counters)
         if (path / _REPLAY).is_dir():

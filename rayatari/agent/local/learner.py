@@ -78,6 +78,9 @@ class Learner:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": adam, "param_groups": groups})
         self.lr = self.optimizer.param_groups[0]["lr"]
+        for parameter, state in self.optimizer.state.items():
+            for key in ("exp_avg", "exp_avg_sq"):  # fused Adam wants them laid out like their parameter
+                state[key] = torch.empty_like(parameter, requires_grad=False).copy_(state[key])
 
     def _precision(self) -> torch.autocast:
         bf16 = self.agent.precision == "bf16"
@@ -95,7 +98,7 @@ class Learner:
                 next_online_BA = self.network(batch.next_views) if self.agent.double else None
         targets_B = bellman_targets(batch.returns, batch.discounts, next_target_BA, next_online_BA)
         loss = weighted_huber(predictions_B, targets_B, weights_B)
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.agent.grad_clip, foreach=True)
         self.optimizer.step()
         self.replay.update(leaves_B, predictions_B - targets_B)
@@ -103,7 +106,7 @@ class Learner:
 
     def _warm_up(self) -> None:
         """The first updates on a GPU, on a stream of their own, then the capture."""
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             self._update()
@@ -130,8 +133,9 @@ class Learner:
 
 def _build(config: QNetworkConfig, device: torch.device) -> QNetwork:
     network = QNetwork(config).to(device)
-    for layer in network.encoder:
-        layer.to(memory_format=torch.channels_last)
+    for parameter in network.encoder.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return network
 
 
