@@ -93,14 +93,14 @@ class Game:
         kept.sort(key=lambda path: json.loads((path / CARD).read_text())["metrics"]["mean"])
         finished = (self.folder / CARD).exists()
         best = self.folder if finished else (kept[-1] if kept else None)
-        files = {f"{self.name}/metrics.jsonl": self.folder / "metrics.jsonl"}
+        files = {f"{self.name}/agent/metrics.jsonl": self.folder / "metrics.jsonl"}
         if best is not None:
             names = (*BUNDLE, "best_episode.gif")
-            files |= {f"{self.name}/{name}": best / name for name in names}
+            files |= {f"{self.name}/agent/{name}": best / name for name in names}
         write_archive(out / f"{self.name}-best.tar.gz", files)
         others = {path.name: path for path in (kept[:1] + kept[len(kept) // 2 : len(kept) // 2 + 1])}
         files = {
-            f"{self.name}/policies/{name}/{part}": path / part
+            f"{self.name}/agent/policies/{name}/{part}": path / part
             for name, path in others.items()
             for part in BUNDLE
         }

@@ -1,6 +1,7 @@
 """Settings of ``rayatari record``."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class PlayerConfig:
 class RecordConfig:
     """Who plays, how much is written, and where."""
 
+    backend: Literal["ray", "local"] = "ray"
+    """``ray``: actors on the cluster. ``local``: processes of this machine, without Ray; the same dataset."""
     path: str = ""
     """Where the dataset goes: a folder or any pyarrow file system URI; empty is the run's own folder."""
     steps: int = 500_000
@@ -56,7 +59,7 @@ class RecordConfig:
     """Transitions that each chunk repeats from before its start; training windows of up to two frames
     more than this are cut without gaps."""
     workers: int = 0
-    """Recording actors; 0 is one for each CPU of the cluster."""
+    """Recording actors or processes; 0 is one for each CPU of the cluster or this machine."""
     describe: str = ""
     """Verify and describe the dataset at this path instead of recording one."""
 

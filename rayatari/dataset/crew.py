@@ -1,6 +1,6 @@
 """Ray actors that play units of work, and their foreman in the driver."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -8,13 +8,11 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from rayatari.agent.players import Player
 from rayatari.dataset.plan import Unit
-from rayatari.dataset.playing import GameWithLives, play_unit
+from rayatari.dataset.recorder import MakeGame, Recorder
 from rayatari.dataset.storage import Storage
 from rayatari.errors import UserError
 from rayatari.progress import progress
 
-MakeGame = Callable[[], GameWithLives]
-"""Starts a game; is pickled along to the actors."""
 _MOST_DEATHS = 3
 """Actors that one unit may cost before the recording gives up."""
 
@@ -47,18 +45,6 @@ def record_units(
             crew.work_off(units, count)
         finally:
             crew.dismiss()
-
-
-class Recorder:
-    """Plays units of work in a process of its own."""
-
-    def __init__(self, shared: tuple[Sequence[Player], MakeGame, int, Storage]) -> None:
-        self._players, make_game, self._context, self._storage = shared
-        self._game = make_game()
-
-    def play(self, unit: Unit) -> Iterator[int]:
-        """Play ``unit``; yields the transitions of each chunk as progress."""
-        yield from play_unit(unit, self._game, self._players[unit.player], self._context, self._storage)
 
 
 _RecorderActor: Any = ray.remote(num_cpus=1)(Recorder)

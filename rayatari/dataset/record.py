@@ -1,11 +1,12 @@
-"""``rayatari record``: Ray actors play a mix of players and write the shards of a dataset."""
+"""``rayatari record``: Ray actors or local processes play a mix of players and write a dataset's shards."""
 
 import functools
 import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from rayatari.checkpoint import CARD, WEIGHTS, new_card
 from rayatari.config.schema import Config
 from rayatari.dataset import describe
 from rayatari.dataset.chunk import SCHEMA_VERSION
-from rayatari.dataset.crew import record_units
 from rayatari.dataset.info import DatasetInfo, load_info, write_info
 from rayatari.dataset.plan import Unit, make_plan, policy_name
 from rayatari.dataset.shard import read_summary
@@ -26,7 +26,6 @@ from rayatari.games.interface import SCREEN_HEIGHT, SCREEN_WIDTH
 from rayatari.games.spec import GameSpec
 from rayatari.games.specs import SPECS
 from rayatari.paths import stage_dir
-from rayatari.ray_session import ray_session
 
 ELAPSED = "meta/elapsed.json"
 """Seconds spent so far, so that the card of a resumed recording counts the interrupted parts."""
@@ -53,7 +52,7 @@ def run(config: Config) -> None:
     todo = unfinished(plan, storage)
     clock = _Clock(storage)
     if todo:
-        with ray_session(config.ray):
+        with _crew(config) as record_units:
             record_units(
                 todo,
                 done=config.record.steps - sum(unit.steps for unit in todo),
@@ -71,6 +70,21 @@ def run(config: Config) -> None:
     )
     storage.write_json(CARD, asdict(card))
     print(f"record: {info.transitions:,} transitions of {info.episodes:,} episodes in {storage.location}")
+
+
+@contextmanager
+def _crew(config: Config) -> Iterator[Callable[..., None]]:
+    """The ``record_units`` of the backend that the config names, with what it needs running."""
+    if config.record.backend == "local":
+        from rayatari.dataset import local_crew
+
+        yield local_crew.record_units
+        return
+    from rayatari.dataset import crew
+    from rayatari.ray_session import ray_session
+
+    with ray_session(config.ray):
+        yield crew.record_units
 
 
 def unfinished(plan: Sequence[Unit], storage: Storage) -> list[Unit]:
