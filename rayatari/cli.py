@@ -38,6 +38,7 @@ COMMANDS = {
     "train-world": Command("rayatari.training.world:run", "world", "train the latent-action VQ-VAE"),
     "train-mapper": Command("rayatari.training.mapper:run", "mapper", "train the mapper, action to codes"),
     "evaluate": Command("rayatari.evaluate.run:run", "evaluate", "compare neural and real game"),
+    "play": Command("rayatari.play.run:run", "play", "play a game, neural or real, in a window"),
     "pipeline": Command("rayatari.pipeline:run", "", "run every stage that is not finished yet"),
 }
 

@@ -21,7 +21,8 @@ def load_config(files: Iterable[str] = (), overrides: Iterable[str] = (), sectio
     """Merge YAML ``files`` in order, then ``key=value`` ``overrides``, and validate.
 
     A key without a dot is looked up in ``section`` (that of the command being run) first, then at
-    the root: ``rayatari record steps=1000`` sets ``record.steps``.
+    the root: ``rayatari record steps=1000`` sets ``record.steps``. Where a section of the root has the
+    name of such a key, a dot means the section: ``rayatari play agent=true agent.hidden=64``.
     """
     merged: dict[str, Any] = {}
     for file in files:
@@ -82,7 +83,9 @@ def _parse_override(word: str, section: str) -> dict[str, Any]:
     if not equals or not key:
         raise UserError(f"'{word}' is not understood: settings are written key=value")
     names = {item.name for item in fields(getattr(Config(), section))} if section else set()
-    path = [section, *key.split(".")] if key.split(".")[0] in names else key.split(".")
+    path = key.split(".")
+    if path[0] in names and not (len(path) > 1 and path[0] in _known_names([])):
+        path = [section, *path]
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from rayatari.config.agent import AgentConfig
 from rayatari.config.evaluate import EvaluateConfig
+from rayatari.config.play import PlayConfig
 from rayatari.config.record import RecordConfig
 from rayatari.config.runtime import EmulatorConfig, RayConfig, TrainingConfig
 from rayatari.config.world import MapperConfig, WorldConfig
@@ -37,3 +38,5 @@ class Config:
     """``train-mapper``."""
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     """``evaluate``."""
+    play: PlayConfig = field(default_factory=PlayConfig)
+    """``play``."""

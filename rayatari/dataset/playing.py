@@ -30,7 +30,7 @@ def play_episode(
     """
     frame = game.reset(seed)
     player.reset(seed)
-    tape = _Tape(context, frame, game.lives)
+    tape = Tape(context, frame, game.lives)
     for step in range(steps):
         action = player.act(frame)
         result = game.step(action)
@@ -48,7 +48,7 @@ def play_unit(
 ) -> Iterator[int]:
     """Play a unit of work and write its shard; yields the number of transitions of each chunk as it goes."""
     rows: list[dict[str, Any]] = []
-    tally = _Tally()
+    tally = Tally()
     number = 0
     while tally.transitions < unit.steps:
         chunks = play_episode(
@@ -68,7 +68,7 @@ def play_unit(
     storage.write(unit.file, shard_bytes(rows, tally.summary(unit, number)))
 
 
-class _Tape:
+class Tape:
     """The last transitions of a running episode, of which a chunk is cut whenever enough are new."""
 
     def __init__(self, context: int, first: Frame, lives: int) -> None:
@@ -124,7 +124,7 @@ class _Tape:
         return chunk
 
 
-class _Tally:
+class Tally:
     """Counts what a shard's summary tells."""
 
     def __init__(self) -> None:

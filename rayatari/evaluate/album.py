@@ -6,8 +6,9 @@ import numpy as np
 
 from rayatari.evaluate.measure import Measured
 from rayatari.evaluate.open_loop import Rollout
-from rayatari.evaluate.pictures import animated_gif, data_uri, difference, indices, png
+from rayatari.evaluate.pictures import animated_gif, data_uri, png
 from rayatari.evaluate.report import Strip
+from rayatari.games.picture import difference, indices
 
 _GIF_STEPS = 150
 

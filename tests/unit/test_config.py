@@ -43,8 +43,14 @@ def test_bare_keys_belong_to_the_section_of_the_command() -> None:
     assert load_config([], ["game=pong"], "record").game == "pong"
 
 
+def test_a_dot_tells_a_section_from_a_key_of_that_name() -> None:
+    config = load_config([], ["agent=true", "agent.hidden=64", "record=a.gif", "record.steps=7"], "play")
+    assert (config.play.agent, config.agent.hidden) == (True, 64)
+    assert (config.play.record, config.record.steps) == ("a.gif", 7)
+
+
 def test_no_bare_key_means_two_things() -> None:
-    roots = {item.name for item in fields(Config)}
+    roots = {item.name for item in fields(Config) if not is_dataclass(getattr(Config(), item.name))}
     for command in COMMANDS.values():
         if command.section:
             assert not roots & {key for key, _, _ in describe_fields(command.section)}

@@ -12,7 +12,7 @@ import rayatari
 
 PACKAGE = Path(rayatari.__file__).parent
 ROOT = PACKAGE.parent
-FLOW = ("config", "games", "agent", "dataset", "models", "training", "evaluate")
+FLOW = ("config", "games", "agent", "dataset", "models", "training", "evaluate", "clients", "play")
 FOUNDATION = {"errors": 0, "__init__": 0, "config": 0}
 RAY_EDGES = {
     "rayatari.ray_session",
@@ -95,6 +95,8 @@ def test_ray_is_imported_only_at_the_edges() -> None:
         ("evaluate", {"ray", "pygame", "fastapi"}),
         ("agent", {"pygame", "fastapi"}),
         ("dataset", {"pygame", "fastapi", "torch"}),
+        ("clients", {"ray", "torch", "fastapi", "pyarrow", "PIL"}),
+        ("play", {"ray", "pygame", "fastapi"}),
     ],
 )
 def test_layers_keep_to_their_libraries(layer: str, forbidden: set[str]) -> None:
@@ -117,12 +119,26 @@ def test_layers_keep_to_their_libraries(layer: str, forbidden: set[str]) -> None
         ("rayatari.models.neural_env", "ray"),
         ("rayatari.training.local_backend", "ray"),
         ("rayatari.evaluate.run", "ray"),
+        ("rayatari.clients.app", "torch ray"),
+        ("rayatari.clients.remote", "torch ray gymnasium pygame"),
+        ("rayatari.play.run", "torch ray pygame"),
     ],
 )
 def test_importing_loads_nothing_that_is_not_needed(module: str, unloaded: str) -> None:
     code = f"import sys, {module}; print([m for m in {unloaded.split()} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_clients_know_games_and_the_wire_and_nothing_else_of_rayatari() -> None:
+    allowed = ("rayatari.clients", "rayatari.games", "rayatari.protocol", "rayatari.errors")
+    wrong = [
+        f"{module} -> {imported}"
+        for module, imports in graph().items()
+        for imported in imports - {"rayatari"}
+        if module.startswith("rayatari.clients") and not imported.startswith(allowed)
+    ]
+    assert not wrong
 
 
 def test_no_file_is_longer_than_400_lines() -> None:

@@ -23,6 +23,7 @@ from rayatari.evaluate.stats import Estimate
 from rayatari.games.catalog import get_game
 from rayatari.games.emulator import Emulator
 from rayatari.games.palette import to_rgb
+from rayatari.games.picture import difference, indices
 from rayatari.games.readers import get_reader
 
 VOID = {"meta", "img", "br", "hr"}
@@ -134,14 +135,14 @@ def screen() -> np.ndarray:
 
 def test_a_still_shows_exactly_the_emulators_colours():
     frame = screen()
-    data = pictures.png(pictures.indices(frame))
+    data = pictures.png(indices(frame))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), to_rgb(frame))
 
 
 def test_an_animation_shows_exactly_the_emulators_colours_in_every_frame():
     frames = np.stack([screen()] * 3)
     frames[1, 120:124, 50:52], frames[2, 130:134, 60:62] = 70, 70
-    image = Image.open(io.BytesIO(pictures.animated_gif([pictures.indices(frames)], ["real"], 70, scale=1)))
+    image = Image.open(io.BytesIO(pictures.animated_gif([indices(frames)], ["real"], 70, scale=1)))
     assert image.n_frames == 3
     for number in range(3):
         image.seek(number)
@@ -153,7 +154,7 @@ def test_a_difference_marks_the_wrong_pixels_and_no_others():
     real = screen()
     neural = real.copy()
     neural[120:124, 50:52] = 70
-    image = Image.open(io.BytesIO(pictures.png(pictures.difference(neural, real)))).convert("RGB")
+    image = Image.open(io.BytesIO(pictures.png(difference(neural, real)))).convert("RGB")
     magenta = (np.asarray(image) == (255, 0, 200)).all(axis=-1)
     assert np.array_equal(magenta, neural != real)
 

@@ -1,0 +1,1 @@
+"""``rayatari play``: puts clients, servers, players and recorders together."""
