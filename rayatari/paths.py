@@ -9,7 +9,7 @@ from typing import Any
 from rayatari.config.schema import Config
 from rayatari.errors import UserError
 
-STAGES = ("agent", "dataset", "world", "mapper", "evaluation")
+STAGES = ("agent", "dataset", "world", "mapper", "evaluation", "sweep")
 
 
 def run_dir(config: Config) -> Path:

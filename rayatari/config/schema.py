@@ -7,6 +7,7 @@ from rayatari.config.evaluate import EvaluateConfig
 from rayatari.config.play import PlayConfig
 from rayatari.config.record import RecordConfig
 from rayatari.config.runtime import EmulatorConfig, RayConfig, TrainingConfig
+from rayatari.config.sweep import SweepConfig
 from rayatari.config.world import MapperConfig, WorldConfig
 
 
@@ -38,5 +39,7 @@ class Config:
     """``train-mapper``."""
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     """``evaluate``."""
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    """``sweep``."""
     play: PlayConfig = field(default_factory=PlayConfig)
     """``play``."""

@@ -18,7 +18,7 @@ from rayatari.evaluate.stats import Estimate
 NEURAL, BASELINE, REAL = "#2f7ed8", "#d9822b", "#3c9d6b"
 _FEW_POINTS = 20
 _INK = "#010203"  # replaced by the text colour of the page
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rayatari",
     "font.size": 11,
@@ -49,8 +49,8 @@ class Curve:
 
 def horizon_plot(curves: Iterable[Curve], ylabel: str, name: str) -> str:
     """Shares in percent over the step after the start (logarithmic), with their 95 % intervals."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure()
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure()
         for curve in curves:
             steps, values, low, high = _percentages(curve)
             axes.fill_between(steps, low, high, color=curve.color, alpha=0.2, linewidth=0)
@@ -61,7 +61,7 @@ def horizon_plot(curves: Iterable[Curve], ylabel: str, name: str) -> str:
         axes.set_xlabel("steps after the last real frame")
         axes.set_ylabel(ylabel)
         axes.legend()
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
 def _scale_errors(axes: Axes) -> None:
@@ -88,22 +88,22 @@ def _percentages(curve: Curve) -> NDArray[np.float64]:
 def training_plot(points: Sequence[tuple[float, float]], label: str, name: str) -> str:
     """One metric over the training step; logarithmic where it spans two decades."""
     values = [value for _, value in points]
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(4.6, 2.6)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(4.6, 2.6)
         marker = "o" if len(points) <= _FEW_POINTS else None
         axes.plot([step for step, _ in points], values, marker=marker, ms=4, color=NEURAL, linewidth=1.5)
         if min(values) > 0 and math.log10(max(values) / min(values)) > 2:
             axes.set_yscale("log")
         axes.set_title(label, fontsize=11)
         axes.set_xlabel("training step")
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
 def score_plot(real: Mapping[str, Sequence[float]], neural: Mapping[str, Sequence[float]], name: str) -> str:
     """Scores of single games by player, real and neural side by side, with their means."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         players = list(real)
-        figure, axes = _figure(7.0, 0.7 + 0.9 * len(players))
+        figure, axes = new_figure(7.0, 0.7 + 0.9 * len(players))
         for row, player in enumerate(players):
             for shift, color, label, scores in (
                 (-0.16, REAL, "real", real[player]),
@@ -117,17 +117,18 @@ def score_plot(real: Mapping[str, Sequence[float]], neural: Mapping[str, Sequenc
         axes.set_ylim(len(players) - 0.5, -0.5)
         axes.set_xlabel("points of a game (bar: mean)")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
-def _figure(width: float = 7.0, height: float = 3.4) -> tuple[Figure, Axes]:
+def new_figure(width: float = 7.0, height: float = 3.4) -> tuple[Figure, Axes]:
+    """An empty plot, in inches; drawn inside ``matplotlib.rc_context(STYLE)``."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(True)
     return figure, axes
 
 
-def _svg(figure: Figure, name: str) -> str:
+def to_svg(figure: Figure, name: str) -> str:
     """The figure as an SVG element in the page's text colour; ``name`` keeps its ids apart from others'."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

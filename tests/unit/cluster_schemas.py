@@ -54,7 +54,7 @@ def crd_schemas() -> dict[str, dict[str, Any]]:
 
 
 def _strict(schema: Any, root: bool = False) -> Any:
-    """The schema with unknown keys refused wherever it names some; metadata of the root is Kubernetes' own."""
+    """The schema with unknown keys refused wherever it names some; the root's metadata is free."""
     if isinstance(schema, list):
         return [_strict(item) for item in schema]
     if not isinstance(schema, Mapping):

@@ -12,11 +12,12 @@ import rayatari
 
 PACKAGE = Path(rayatari.__file__).parent
 ROOT = PACKAGE.parent
-FLOW = ("config", "games", "agent", "dataset", "models", "training", "evaluate", "clients", "play")
+FLOW = ("config", "games", "agent", "dataset", "models", "training", "evaluate", "sweep", "clients", "play")
 FOUNDATION = {"errors": 0, "__init__": 0, "config": 0}
 RAY_EDGES = {
     "rayatari.ray_session",
     "rayatari.jobs",
+    "rayatari.sweep.search",
     "rayatari.agent.train",
     "rayatari.dataset.crew",
     "rayatari.dataset.record",
@@ -93,6 +94,7 @@ def test_ray_is_imported_only_at_the_edges() -> None:
         ("models", {"ray", "pygame", "fastapi", "ale_py"}),
         ("training", {"pygame", "fastapi", "ale_py"}),
         ("evaluate", {"ray", "pygame", "fastapi"}),
+        ("sweep", {"pygame", "fastapi", "ale_py"}),
         ("agent", {"pygame", "fastapi"}),
         ("dataset", {"pygame", "fastapi", "torch"}),
         ("clients", {"ray", "torch", "fastapi", "pyarrow", "PIL"}),
@@ -119,6 +121,7 @@ def test_layers_keep_to_their_libraries(layer: str, forbidden: set[str]) -> None
         ("rayatari.models.neural_env", "ray"),
         ("rayatari.training.local_backend", "ray"),
         ("rayatari.evaluate.run", "ray"),
+        ("rayatari.sweep.run", "ray"),
         ("rayatari.clients.app", "torch ray"),
         ("rayatari.clients.remote", "torch ray gymnasium pygame"),
         ("rayatari.play.run", "torch ray pygame"),
