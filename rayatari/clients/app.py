@@ -72,7 +72,14 @@ class WindowedGame:
         )
         if len(panels) > len(boards):
             captions.append(f"difference  {_share_wrong(boards)}")
-        return Scene(panels, captions[: len(panels)], self._status(now), self._message(now), self._help)
+        return Scene(
+            panels,
+            captions[: len(panels)],
+            self._status(now),
+            self._note(now),
+            self._message(),
+            self._help,
+        )
 
     def _handle(self, event: Event) -> bool:
         command = self.controls.handle(event)
@@ -111,7 +118,7 @@ class WindowedGame:
     def _take_over(self) -> None:
         to_agent = self.match.player == HUMAN
         if to_agent:
-            self.window.draw(Scene([], [], "", "the agent takes its seat"))
+            self.window.draw(Scene([], [], "", message="the agent takes its seat"))
         try:
             self.match.hand_over(to_agent)
         except UserError as error:
@@ -128,16 +135,17 @@ class WindowedGame:
     def _say(self, words: str) -> None:
         self._toast, self._toast_until = words, time.monotonic() + _TOAST_SECONDS
 
-    def _message(self, now: float) -> str:
-        if self.match.notice:
-            return self.match.notice
+    def _note(self, now: float) -> str:
         if now < self._toast_until:
             return self._toast
+        return "paused: P goes on, the full stop makes one step" if self._paused else ""
+
+    def _message(self) -> str:
+        if self.match.notice:
+            return self.match.notice
         if not self.match.started:
             return "starting the game"
-        if self.match.over:
-            return f"game over: {self.match.boards[0].score:g} points"
-        return "paused: P goes on, N makes one step" if self._paused else ""
+        return f"game over: {self.match.boards[0].score:g} points" if self.match.over else ""
 
     def _status(self, now: float) -> str:
         rate = sum(1 for then in self._shown if now - then <= 1.0)

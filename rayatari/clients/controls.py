@@ -23,6 +23,7 @@ class Command(Enum):
 
 _COMMAND_KEYS = {
     pygame.K_p: Command.PAUSE,
+    pygame.K_PERIOD: Command.STEP,
     pygame.K_n: Command.STEP,
     pygame.K_r: Command.RESET,
     pygame.K_t: Command.TAKEOVER,
@@ -44,7 +45,7 @@ HELP = (
     ("arrows, WASD", "move (stick or cross of a gamepad)"),
     ("space, enter", "fire (buttons of a gamepad)"),
     ("P", "pause, go on"),
-    ("N", "one step, while paused"),
+    (". or N", "one step, then pause"),
     ("R", "new game"),
     ("T", "the agent plays, you play"),
     ("+ / -", "temperature of the neural game"),
@@ -65,6 +66,7 @@ _PLACES = {
 }
 """``KeyboardEvent.code`` of a scan code: both name the place on the keyboard, whatever is printed there."""
 _STICK_THRESHOLD = 0.5
+_OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
 
 
 class Controls:
@@ -119,6 +121,8 @@ class Controls:
         return _COMMAND_KEYS.get(event.key)
 
     def _press(self, name: str) -> None:
+        opposite = _OPPOSITE.get(self._spec.keymap.get(_as_key(name), ""))
+        self._tapped = {tap for tap in self._tapped if self._spec.keymap.get(_as_key(tap)) != opposite}
         self._held.add(name)
         self._tapped.add(name)
 

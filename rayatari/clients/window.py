@@ -1,5 +1,6 @@
 """The window: panels at whole multiples of their size, a line of numbers, messages and help."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,9 @@ from rayatari.games.picture import COLOURS
 
 _BACKGROUND, _INK, _DIM_INK, _ACCENT = (16, 16, 20), (232, 232, 236), (150, 150, 160), (255, 196, 84)
 _GAP = 8
-_SHARE_OF_SCREEN = 0.8
-_LETTER_SIZES = (14, 40)
+_SHARE_OF_SCREEN = 0.9
+_SMALLEST_SCALE = 0.2
+_LETTER_SIZES, _SMALLEST_LETTERS = (14, 40), 8
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,10 @@ class Scene:
     """A line over each of them."""
     status: str
     """The line below."""
+    note: str = ""
+    """What is said for a moment, in place of that line."""
     message: str = ""
-    """What the player should know now, over the middle."""
+    """Why the game stands still, over the middle."""
     help: bool = False
     """Show the keys."""
 
@@ -41,6 +45,8 @@ class Window:
         """Open it; UserError when there is no screen."""
         try:
             pygame.display.init()
+            if pygame.display.get_driver() == "offscreen" and "SDL_VIDEODRIVER" not in os.environ:
+                raise pygame.error("this machine has no screen")
             pygame.joystick.init()
             pygame.font.init()
             width, height = pygame.display.get_desktop_sizes()[0]
@@ -87,13 +93,15 @@ class Window:
         area_width, area_height = self._size(scale, count)
         left, top = (width - area_width) // 2 + _GAP, max(0, (height - area_height) // 2)
         for picture, caption in zip(scene.panels, scene.captions, strict=True):
-            self._text(caption, (left, top + self._line // 6), _INK, SCREEN_WIDTH * scale)
+            self._text(caption, (left, top + self._line // 6), _INK, int(SCREEN_WIDTH * scale))
             self._panel(picture, (left, top + self._line), scale)
-            left += SCREEN_WIDTH * scale + _GAP
-        below = top + self._line + SCREEN_HEIGHT * scale
-        self._text(scene.status, (_GAP, below + self._line // 6), _DIM_INK, width - 2 * _GAP)
+            left += int(SCREEN_WIDTH * scale) + _GAP
+        below = top + self._line + int(SCREEN_HEIGHT * scale) + self._line // 6
+        side = max(_GAP, (width - area_width) // 2 + _GAP)
+        words, colour = (scene.note, _ACCENT) if scene.note else (scene.status, _DIM_INK)
+        self._text(words, (side, below), colour, width - 2 * side)
         if scene.help:
-            self._help()
+            self._boxed(HELP)
         elif scene.message:
             self._boxed([("", scene.message)])
         pygame.display.flip()
@@ -102,24 +110,26 @@ class Window:
         """Close it."""
         pygame.quit()
 
-    def _fitting(self, width: int, height: int, panels: int) -> int:
-        """The largest whole multiple at which that many panels and two lines of text fit; 1 at least."""
-        across = (width - (panels + 1) * _GAP) // (panels * SCREEN_WIDTH)
-        down = (height - 2 * self._line) // SCREEN_HEIGHT
-        return max(1, min(across, down))
+    def _fitting(self, width: int, height: int, panels: int) -> float:
+        """The largest whole multiple at which that many panels and two lines fit; below 1 any share."""
+        across = (width - (panels + 1) * _GAP) / (panels * SCREEN_WIDTH)
+        down = (height - 2 * self._line) / SCREEN_HEIGHT
+        scale = min(across, down)
+        return int(scale) if scale >= 1 else max(scale, _SMALLEST_SCALE)
 
-    def _size(self, scale: int, panels: int) -> tuple[int, int]:
-        width = panels * SCREEN_WIDTH * scale + (panels + 1) * _GAP
-        return width, SCREEN_HEIGHT * scale + 2 * self._line
+    def _size(self, scale: float, panels: int) -> tuple[int, int]:
+        width = panels * int(SCREEN_WIDTH * scale) + (panels + 1) * _GAP
+        return width, int(SCREEN_HEIGHT * scale) + 2 * self._line
 
-    def _panel(self, picture: NDArray[np.uint8], place: tuple[int, int], scale: int) -> None:
+    def _panel(self, picture: NDArray[np.uint8], place: tuple[int, int], scale: float) -> None:
         rgb = COLOURS.take(picture, axis=0)
         surface = pygame.image.frombuffer(rgb.tobytes(), picture.shape[::-1], "RGB")
-        height, width = picture.shape
-        self._screen.blit(pygame.transform.scale(surface, (width * scale, height * scale)), place)
+        size = int(SCREEN_WIDTH * scale), int(SCREEN_HEIGHT * scale)
+        self._screen.blit(pygame.transform.scale(surface, size), place)
 
-    def _font(self) -> pygame.font.Font:
-        size = self._line * 2 // 3
+    def _font(self, size: int = 0) -> pygame.font.Font:
+        """Letters of that height in pixels; 0 is the height that suits the window."""
+        size = size or self._line * 2 // 3
         if size not in self._fonts:
             self._fonts[size] = pygame.font.Font(None, size * 4 // 3)
         return self._fonts[size]
@@ -132,28 +142,35 @@ class Window:
             image = pygame.transform.smoothscale(image, (room, image.get_height()))
         self._screen.blit(image, place)
 
-    def _help(self) -> None:
-        self._boxed(list(HELP))
+    def _boxed(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Rows of two columns on a dark box over the middle, in letters small enough to fit."""
+        room_x, room_y = self._screen.get_size()
+        for size in range(self._line * 2 // 3, _SMALLEST_LETTERS - 1, -1):
+            box = self._box(rows, size, int(room_x * _SHARE_OF_SCREEN))
+            if box.get_width() <= room_x and box.get_height() <= room_y:
+                break
+        self._screen.blit(box, box.get_rect(center=self._screen.get_rect().center))
 
-    def _boxed(self, rows: list[tuple[str, str]]) -> None:
-        """Rows of two columns on a dark box over the middle of the window."""
-        font, width = self._font(), self._screen.get_width()
-        rows = [(key, line) for key, text in rows for line in _wrapped(text, font, int(width * 0.8))]
+    def _box(self, rows: Sequence[tuple[str, str]], size: int, room: int) -> pygame.Surface:
+        font, line = self._font(size), size * 3 // 2
         keys = [font.render(key, True, _ACCENT) for key, _ in rows]
-        texts = [font.render(text, True, _INK) for _, text in rows]
         indent = max(key.get_width() for key in keys)
-        indent += self._line if indent else 0
-        size = (
-            indent + max(text.get_width() for text in texts) + 2 * self._line,
-            len(rows) * self._line + self._line,
-        )
-        box = pygame.Surface(size, pygame.SRCALPHA)
+        indent += line if indent else 0
+        texts = [
+            [font.render(words, True, _INK) for words in _wrapped(text, font, room - indent - 2 * line)]
+            for _, text in rows
+        ]
+        width = indent + max(image.get_width() for images in texts for image in images) + 2 * line
+        box = pygame.Surface((width, (sum(map(len, texts)) + 1) * line), pygame.SRCALPHA)
         box.fill((*_BACKGROUND, 232))
         pygame.draw.rect(box, _ACCENT, box.get_rect(), 2)
-        for number, (key, text) in enumerate(zip(keys, texts, strict=True)):
-            box.blit(key, (self._line, number * self._line + self._line // 2))
-            box.blit(text, (self._line + indent, number * self._line + self._line // 2))
-        self._screen.blit(box, box.get_rect(center=self._screen.get_rect().center))
+        top = line // 2
+        for key, images in zip(keys, texts, strict=True):
+            box.blit(key, (line, top))
+            for image in images:
+                box.blit(image, (line + indent, top))
+                top += line
+        return box
 
 
 def _letter_size(height: int) -> int:
