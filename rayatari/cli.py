@@ -39,6 +39,7 @@ COMMANDS = {
     "train-mapper": Command("rayatari.training.mapper:run", "mapper", "train the mapper, action to codes"),
     "evaluate": Command("rayatari.evaluate.run:run", "evaluate", "compare neural and real game"),
     "play": Command("rayatari.play.run:run", "play", "play a game, neural or real, in a window"),
+    "serve": Command("rayatari.serve.run:run", "serve", "serve the neural game over HTTP and WebSocket"),
     "sweep": Command("rayatari.sweep.run:run", "sweep", "find the best loss weights with Ray Tune"),
     "pipeline": Command("rayatari.pipeline:run", "", "run every stage that is not finished yet"),
 }

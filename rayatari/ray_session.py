@@ -43,6 +43,11 @@ def ray_session(config: RayConfig) -> Iterator[None]:
         ray.shutdown()
 
 
+def joins_cluster(config: RayConfig) -> bool:
+    """Whether a session joins a cluster that runs already, rather than starting a local node."""
+    return bool(config.address or os.environ.get("RAY_ADDRESS"))
+
+
 def _start(config: RayConfig) -> None:
     import ray
 

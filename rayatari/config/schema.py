@@ -7,6 +7,7 @@ from rayatari.config.evaluate import EvaluateConfig
 from rayatari.config.play import PlayConfig
 from rayatari.config.record import RecordConfig
 from rayatari.config.runtime import EmulatorConfig, RayConfig, TrainingConfig
+from rayatari.config.serve import ServeConfig
 from rayatari.config.sweep import SweepConfig
 from rayatari.config.world import MapperConfig, WorldConfig
 
@@ -43,3 +44,5 @@ class Config:
     """``sweep``."""
     play: PlayConfig = field(default_factory=PlayConfig)
     """``play``."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    """``serve``."""

@@ -12,7 +12,7 @@ import rayatari
 
 PACKAGE = Path(rayatari.__file__).parent
 ROOT = PACKAGE.parent
-FLOW = ("config", "games", "agent", "dataset", "models", "training", "evaluate", "sweep", "clients", "play")
+FLOW = ("config", "games", "agent", "dataset", "models", "training", "evaluate", "serve", "sweep", "clients", "play")
 FOUNDATION = {"errors": 0, "__init__": 0, "config": 0}
 RAY_EDGES = {
     "rayatari.ray_session",
@@ -22,6 +22,9 @@ RAY_EDGES = {
     "rayatari.dataset.crew",
     "rayatari.dataset.record",
     "rayatari.dataset.ray_source",
+    "rayatari.serve.app",
+    "rayatari.serve.run",
+    "rayatari.serve.store",
     "rayatari.training.ray_backend",
 }
 
@@ -99,6 +102,8 @@ def test_ray_is_imported_only_at_the_edges() -> None:
         ("dataset", {"pygame", "fastapi", "torch"}),
         ("clients", {"ray", "torch", "fastapi", "pyarrow", "PIL"}),
         ("play", {"ray", "pygame", "fastapi"}),
+        ("protocol", {"torch", "ray", "gymnasium", "pygame", "fastapi", "pydantic", "websockets"}),
+        ("serve", {"pygame", "ale_py", "pyarrow"}),
     ],
 )
 def test_layers_keep_to_their_libraries(layer: str, forbidden: set[str]) -> None:
@@ -121,10 +126,14 @@ def test_layers_keep_to_their_libraries(layer: str, forbidden: set[str]) -> None
         ("rayatari.models.neural_env", "ray"),
         ("rayatari.training.local_backend", "ray"),
         ("rayatari.evaluate.run", "ray"),
-        ("rayatari.sweep.run", "ray"),
         ("rayatari.clients.app", "torch ray"),
         ("rayatari.clients.remote", "torch ray gymnasium pygame"),
         ("rayatari.play.run", "torch ray pygame"),
+        ("rayatari.sweep.run", "ray"),
+        ("rayatari.protocol", "torch ray gymnasium pydantic"),
+        ("rayatari.serve.hub", "ray fastapi pygame"),
+        ("rayatari.serve.local", "torch ray numpy"),
+        ("rayatari.serve.run", "torch ray"),
     ],
 )
 def test_importing_loads_nothing_that_is_not_needed(module: str, unloaded: str) -> None:

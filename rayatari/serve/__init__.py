@@ -1,0 +1,1 @@
+"""The neural game as a service on Ray Serve (docs/protocol.md)."""

@@ -1,0 +1,115 @@
+"""A server of one's own, in a child process: for clients that are given no address."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, Self
+
+import yaml
+
+from rayatari.config.schema import Config
+from rayatari.errors import UserError
+
+
+@dataclass
+class LocalServer:
+    """``rayatari serve`` in a child process. A context manager; ``stop`` ends it."""
+
+    url: str
+    """Address, such as ``http://127.0.0.1:43210``."""
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+
+    def stop(self, timeout: float = 20) -> None:
+        """Interrupt the server and wait until it is gone."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.output.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+
+def start_server(
+    config: Config, timeout: float = 90, environment: Mapping[str, str] | None = None
+) -> LocalServer:
+    """Start the server of ``config`` on a free port of loopback and wait until it answers.
+
+    The port is ``config.serve.port`` unless that is taken. UserError with the server's own line when it
+    does not start, or not within ``timeout`` seconds.
+    """
+    port = _free_port(config.serve.port)
+    config = replace(config, serve=replace(config.serve, host="127.0.0.1", port=port))
+    output = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the server
+    with tempfile.TemporaryDirectory(prefix="rayatari-") as folder:
+        file = Path(folder) / "config.yaml"
+        file.write_text(yaml.safe_dump(_plain(asdict(config))))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rayatari", "serve", "--config", str(file)],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the terminal is the client's, which then stops the server
+            env=environment,
+        )  # fmt: skip
+        server = LocalServer(f"http://127.0.0.1:{port}", process, output)
+        try:
+            wait_until_healthy(server.url, timeout, process)
+        except BaseException as error:
+            said = _last_line(output)
+            server.stop()
+            if isinstance(error, UserError) and said:
+                raise UserError(said) from None
+            raise
+    return server
+
+
+def wait_until_healthy(url: str, timeout: float, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait until ``/healthz`` answers; UserError after ``timeout`` seconds or when ``process`` ends."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            raise UserError(f"the server ended with code {process.returncode}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(0.1)
+    raise UserError(f"no server answers at {url}: is 'rayatari serve' running?")
+
+
+def _last_line(output: IO[bytes]) -> str:
+    output.seek(0)
+    lines = output.read().decode(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("rayatari: error: ") if lines else ""
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise UserError("no free port on this machine")
+
+
+def _plain(value: object) -> object:
+    """Tuples as lists, which YAML knows."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
