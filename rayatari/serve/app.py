@@ -23,9 +23,18 @@ from rayatari.serve.store import RayStore
 
 APPLICATION = "rayatari"
 _LOG = logging.getLogger("rayatari.serve")
-_WEB = Path(__file__).parent / "web"
+_PAGES = StaticFiles(directory=Path(__file__).parent / "web", html=True)
 
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+
+@app.middleware("http")
+async def no_stale_pages(request: Request, call_next: Any) -> Response:
+    """Have browsers ask whether a page is still the same: the client and the server change together."""
+    response: Response = await call_next(request)
+    response.headers.setdefault("Cache-Control", "no-cache")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    return response
 
 
 @serve.deployment(name="arcade")
@@ -90,6 +99,11 @@ class Server:
             if websocket.client_state is WebSocketState.DISCONNECTED:
                 _LOG.debug("a player left")
 
+    @app.api_route("/{path:path}", methods=["GET", "HEAD"])  # the last one: it takes all that is left
+    async def page(self, path: str, request: Request) -> Response:
+        """The browser client."""
+        return await _PAGES.get_response(path or ".", request.scope)
+
     def _admits(self, request: Request) -> bool:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         return self.hub.knows_token(request.query_params.get("token") or bearer)
@@ -98,18 +112,6 @@ class Server:
 _UNAUTHORIZED = JSONResponse(
     {"error": "the access token is missing or wrong", "remedy": "add ?token=… or a bearer token"}, 401
 )
-
-
-@app.middleware("http")
-async def no_stale_pages(request: Request, call_next: Any) -> Response:
-    """Have browsers ask whether a page is still the same: the client and the server change together."""
-    response: Response = await call_next(request)
-    response.headers.setdefault("Cache-Control", "no-cache")
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    return response
-
-
-app.mount("/", StaticFiles(directory=_WEB, html=True))
 
 
 def _is_stopping() -> bool:
