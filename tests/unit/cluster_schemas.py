@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel
 
 FIELDS = Path(__file__).parents[1] / "data" / "kuberay_fields.yaml"
 _TYPES: dict[str, dict[str, Any]] = {
@@ -92,3 +93,24 @@ def at(schema: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[str, Any] | 
         if schema is None:
             return None
     return schema
+
+
+def unknown_keys(model: type[BaseModel], value: Mapping[str, Any]) -> list[str]:
+    """Keys, with their paths, that a pydantic model does not name: Serve's own schema lets them pass."""
+    found = []
+    for key, inner in value.items():
+        if key not in model.model_fields:
+            found.append(key)
+            continue
+        models = list(_models(model.model_fields[key].annotation))
+        for item in inner if isinstance(inner, list) else [inner]:
+            if models and isinstance(item, Mapping):
+                found += [f"{key}.{unknown}" for unknown in unknown_keys(models[0], item)]
+    return found
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

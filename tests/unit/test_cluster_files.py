@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
-from cluster_schemas import at, crd_schemas, kuberay_schema, leaves, mistakes
+from cluster_schemas import at, crd_schemas, kuberay_schema, leaves, mistakes, unknown_keys
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.runtime_env import RuntimeEnv
+from ray.serve.schema import ServeDeploySchema
+
+from rayatari.errors import UserError
+from rayatari.serve import run as serving
+from rayatari.serve.app import APPLICATION, build
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
@@ -154,3 +159,59 @@ def test_the_image_holds_what_the_project_needs() -> None:
     for source in re.findall(r"^COPY --chown=\S+ (.+) \./?\S*$", dockerfile, re.MULTILINE):
         for name in source.split():
             assert (ROOT / name).exists() and f"!{name}" in allowed, name
+
+
+def served() -> dict[str, Any]:
+    """The Serve configs, by file."""
+    inner = read(CLUSTER / "kuberay-rayservice.yaml")["spec"]["serveConfigV2"]
+    return {"serve.yaml": read(CLUSTER / "serve.yaml"), "kuberay-rayservice.yaml": yaml.safe_load(inner)}
+
+
+@pytest.mark.parametrize("file", ["serve.yaml", "kuberay-rayservice.yaml"])
+def test_serve_takes_our_config(file: str) -> None:
+    config = served()[file]
+    checked = ServeDeploySchema.model_validate(config)
+    assert unknown_keys(ServeDeploySchema, config) == []
+    (application,) = config["applications"]
+    assert application["import_path"] == "rayatari.serve.app:build" and application["name"] == APPLICATION
+    deployment = build(application["args"])._bound_deployment
+    assert [d["name"] for d in application["deployments"]] == [deployment.name]
+    assert application["deployments"][0]["max_ongoing_requests"] == deployment.max_ongoing_requests
+    assert checked.http_options.request_timeout_s is None
+
+
+@pytest.mark.parametrize(
+    "path", [("proxy_locatio",), ("http_options", "hosts"), ("applications", 0, "arg"),
+             ("applications", 0, "deployments", 0, "num_replica"),
+             ("applications", 0, "deployments", 0, "autoscaling_config", "min_replica")],
+)  # fmt: skip
+def test_a_typo_in_a_serve_config_is_refused(path: tuple[Any, ...]) -> None:
+    config = copy.deepcopy(served()["serve.yaml"])
+    owner = config
+    for part in path[:-1]:
+        owner = owner[part]
+    owner[path[-1]] = 1
+    (unknown,) = unknown_keys(ServeDeploySchema, config)
+    assert unknown.endswith(path[-1])
+
+
+def test_a_typo_in_the_served_games_settings_is_refused() -> None:
+    args = copy.deepcopy(served()["serve.yaml"]["applications"][0]["args"])
+    args["serve"]["session"] = 3
+    with pytest.raises(UserError, match="did you mean 'sessions'"):
+        build(args)
+
+
+def test_only_the_service_with_a_token_is_open_to_other_machines() -> None:
+    local, open_ = served()["serve.yaml"], served()["kuberay-rayservice.yaml"]
+    assert local["http_options"]["host"] == "127.0.0.1" and open_["http_options"]["host"] == "0.0.0.0"
+    assert open_["applications"][0]["args"]["serve"]["token"]
+    open_["http_options"]["host"] = "127.0.0.1"
+    open_["applications"][0]["args"]["serve"]["token"] = ""
+    assert open_ == local
+
+
+def test_the_image_has_the_environment_that_serving_needs() -> None:
+    dockerfile = (CLUSTER / "Dockerfile").read_text()
+    needed = {k: v for k, v in serving._SERVE_ENVIRONMENT.items() if k.startswith("RAY_SERVE_")}
+    assert needed and all(f"{name}={value}" in dockerfile for name, value in needed.items())
