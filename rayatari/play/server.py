@@ -1,15 +1,16 @@
 """A server of one's own, for as long as one plays."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rayatari.config.schema import Config
-from rayatari.errors import UserError
+from rayatari.serve.local import start_server
 
 
 @contextmanager
 def local_server(config: Config) -> Iterator[str]:
-    """Address of a server that runs while the block does."""
-    if not config.play.url:
-        raise UserError("no server can be started yet: give url=, or play the emulator with real=true")
-    yield config.play.url
+    """Address of a server that runs while the block does; UserError with its reason when it cannot start."""
+    print(f"play: starting a server of {config.game} on this machine, a moment please …", file=sys.stderr)
+    with start_server(config) as server:
+        yield server.url
