@@ -58,7 +58,5 @@ class TrainingConfig:
     resident: Literal["auto", "yes", "no"] = "auto"
     """Keep all of a worker's frames in its device's memory (36 kB each) and cut windows there; ``auto``
     does so on a GPU where they fill at most half of it."""
-    compile: bool = False
-    """Compile the networks with torch.compile: a minute at the start, faster steps on a GPU."""
     shuffle_frames: int = 6000
     """Frames held decoded in the shuffle buffer of one worker (33.6 kB each)."""

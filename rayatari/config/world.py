@@ -62,8 +62,10 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW (Loshchilov & Hutter, 2019) with warm-up and cosine decay."""
+    """AdamW (Loshchilov & Hutter, 2019) or Muon with warm-up and cosine decay."""
 
+    kind: Literal["adamw", "muon"] = "adamw"
+    """``muon``: Muon (Jordan et al., 2024) for the convolutions, AdamW for all else."""
     batch: int = 8
     """Windows per step, over all workers together."""
     lr: float = 2e-3

@@ -96,12 +96,16 @@ def corrupt(frames_BTHW: Tensor, share: float, generator: torch.Generator, cell:
 
     Trained on such a past, a model learns to restore what is wrong from what it saw before.
     """
+    if not share:
+        return frames_BTHW
     B, T, H, W = frames_BTHW.shape
 
     def random(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator).to(frames_BTHW.device)
+        return torch.rand(shape, generator=generator, device=generator.device)
 
     damaged = (random(B, T, H // cell, W // cell) < 0.03) & (random(B, 1, 1, 1) < share)
     damaged_BTHW = damaged.repeat_interleave(cell, 2).repeat_interleave(cell, 3)
-    shifts = [int(random(1).item() * side) for side in (H, W)]
-    return torch.where(damaged_BTHW, frames_BTHW.roll(shifts, (2, 3)), frames_BTHW)
+    rows, columns = (
+        ((random(1) * side).long() + torch.arange(side, device=generator.device)) % side for side in (H, W)
+    )
+    return torch.where(damaged_BTHW, frames_BTHW[:, :, rows][..., columns], frames_BTHW)

@@ -62,17 +62,17 @@ class LatentActionModel(nn.Module):
         return self.grid[0] * self.grid[1]
 
     def forward(
-        self, lesson: Lesson, progress: float, generator: torch.Generator
+        self, lesson: Lesson, progress: float | Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Loss, logs, and the frames drawn, classes (B, H, W). The lesson's actions are not looked at.
 
-        ``progress`` runs from 0 to 1 over training; ``generator`` (on the CPU) draws dropout and damage.
+        ``progress`` runs from 0 to 1 over training; ``generator`` draws dropout and damage.
         """
         losses = self.config.losses
         past_BTHW, present_BHW, next_BHW = lesson.past_BTHW, lesson.present_BHW, lesson.next_BHW
         found = self.quantizer(self.encoder(present_BHW, next_BHW))
-        shown_B = torch.rand(len(past_BTHW), generator=generator) >= self.config.code_dropout
-        shown_B = shown_B.to(past_BTHW.device)
+        random_B = torch.rand(len(past_BTHW), generator=generator, device=generator.device)
+        shown_B = random_B >= self.config.code_dropout
         sight = self.decoder.look(corrupt(past_BTHW, self.config.corruption, generator))
         mixed_BChw = self.decoder.mix(sight, self.decoder.enter_codes(found.vectors_BND, shown_B))
         logits_BhwPS = self.decoder.draw(sight, mixed_BChw)
@@ -95,7 +95,9 @@ class LatentActionModel(nn.Module):
             }
         return loss, logs, predicted_BHW
 
-    def frame_loss(self, past_BTHW: Tensor, logits_BhwPS: Tensor, next_BHW: Tensor, motion: float) -> Tensor:
+    def frame_loss(
+        self, past_BTHW: Tensor, logits_BhwPS: Tensor, next_BHW: Tensor, motion: float | Tensor
+    ) -> Tensor:
         """How wrong a predicted frame is: palette cross-entropy, and what the agent would see of it.
 
         A pixel that changes weighs 1 + ``motion``. Motion is counted from the past as it was shown. In an

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def pixel_weights(
-    present: Tensor, following: Tensor, motion: float, color_weights_P: Tensor | None = None
+    present: Tensor, following: Tensor, motion: float | Tensor, color_weights_P: Tensor | None = None
 ) -> Tensor:
     """Weight of each pixel, float of the same shape: 1, plus ``motion`` where the pixel changes in the step.
 

@@ -191,7 +191,9 @@ class NeuralGame:
 
     def scatter(self) -> list[LooseGame]:
         """The games as they stand, each for itself."""
-        return [LooseGame(past.clone(), noise) for past, noise in zip(self._past_BTHW, self._noise, strict=True)]
+        return [
+            LooseGame(past.clone(), noise) for past, noise in zip(self._past_BTHW, self._noise, strict=True)
+        ]
 
     def _pick_starts(self, noise: Sequence[torch.Generator]) -> NDArray[np.uint8]:
         chosen = [int(torch.randint(len(self._starts), (1,), generator=g)) for g in noise]

@@ -59,7 +59,7 @@ class PlayableWorld(nn.Module):
         return self
 
     def forward(
-        self, lesson: Lesson, progress: float, generator: torch.Generator
+        self, lesson: Lesson, progress: float | Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Loss, logs, and the frames drawn, classes (B, H, W), from which the next lesson can go on."""
         past_BTHW = corrupt(lesson.past_BTHW, self.config.corruption, generator)
@@ -86,10 +86,13 @@ class PlayableWorld(nn.Module):
 
     def _training_mask(self, codes_BN: Tensor, generator: torch.Generator) -> Tensor:
         """Cells to be guessed: all in half of the samples, a random share in the others."""
-        share_B1 = torch.rand(len(codes_BN), 1, generator=generator)
-        share_B1 = torch.where(torch.rand(len(codes_BN), 1, generator=generator) < 0.5, 1.0, share_B1)
-        hidden_BN = torch.rand(codes_BN.shape, generator=generator) < share_B1
-        return hidden_BN.to(codes_BN.device)
+
+        def random(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator, device=generator.device)
+
+        share_B1 = random(len(codes_BN), 1)
+        share_B1 = torch.where(random(len(codes_BN), 1) < 0.5, 1.0, share_B1)
+        return random(*codes_BN.shape) < share_B1
 
     def _predict(
         self, past_BTHW: Tensor, actions_B: Tensor, true_BN: Tensor, hidden_BN: Tensor
@@ -128,7 +131,7 @@ class PlayableWorld(nn.Module):
 
     def _losses(
         self, predicted: Prediction, past_BTHW: Tensor, next_BHW: Tensor,
-        true_BN: Tensor, hidden_BN: Tensor, progress: float,
+        true_BN: Tensor, hidden_BN: Tensor, progress: float | Tensor,
     ) -> dict[str, Tensor]:  # fmt: skip
         weights = self.world.config.losses
         motion = weights.motion_mapper + (weights.motion_final - weights.motion_mapper) * progress

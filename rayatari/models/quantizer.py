@@ -102,7 +102,9 @@ class VectorQuantizer(nn.Module):
     def _revive(self, latents_MD: Tensor) -> None:
         """Put codes that have long been idle where latents of this batch are that are not zero."""
         some_M = latents_MD.any(-1).float()
-        chosen_K = torch.multinomial(some_M + 1e-12, self.size, replacement=True)
+        ends_M = some_M.cumsum(0)
+        drawn_K = torch.rand_like(self.codebook[:, 0]) * ends_M[-1]
+        chosen_K = torch.searchsorted(ends_M, drawn_K, right=True).clamp(max=len(some_M) - 1)
         dead_K = (self.idle_steps > self.PATIENCE) & (some_M[chosen_K] > 0)
         self.codebook.copy_(torch.where(dead_K[:, None], latents_MD[chosen_K], self.codebook))
         self.idle_steps.masked_fill_(dead_K, 0)

@@ -5,14 +5,10 @@ import os
 import sys
 
 import torch
-from torch import nn
 
 from rayatari.config.runtime import TrainingConfig
 from rayatari.errors import UserError
-from rayatari.models.decoder import Decoder
-from rayatari.models.encoder import LatentActionEncoder
 from rayatari.models.hardware import fast_bf16
-from rayatari.models.mapper import Mapper
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
@@ -31,16 +27,6 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         name = "bf16" if fast_bf16(device.type) else "fp32"
     return torch.bfloat16 if name == "bf16" else torch.float32
-
-
-def compile_parts(model: nn.Module) -> None:
-    """Compile what most of a training step is spent in, where it stands."""
-    for module in model.modules():
-        if isinstance(module, Decoder):
-            for name in ("look", "mix", "draw"):
-                setattr(module, name, torch.compile(getattr(module, name)))
-        elif isinstance(module, LatentActionEncoder | Mapper):
-            module.compile()
 
 
 def set_up_cpu(config: TrainingConfig) -> None:

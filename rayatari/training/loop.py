@@ -14,8 +14,10 @@ from torch.optim import Optimizer
 
 from rayatari.config.world import OptimizerConfig
 from rayatari.errors import UserError
-from rayatari.models.windows import Windows
+from rayatari.models.windows import Lesson, Windows
 from rayatari.training.flight import Flight
+from rayatari.training.graph import Compute, GraphedStep
+from rayatari.training.muon import MuonAdamW
 from rayatari.training.task import Task
 
 
@@ -47,7 +49,11 @@ class Trainer:
         self.model = model
         self.trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(task, model)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = make_generator(device).manual_seed(seed)
+        self.progress, self.averaging = (torch.zeros((), device=device) for _ in range(2))
+        self.rates = [torch.zeros((), device=device) for _ in self.optimizer.param_groups]
+        self.compute: Compute = GraphedStep(self._compute) if device.type == "cuda" else self._compute
+        self.log_names: tuple[str, ...] = ()
         self.step = 0
         self.seconds = 0.0
         self.averaged = _copy(model.state_dict())
@@ -80,7 +86,7 @@ class Trainer:
     def run(self, flight: Flight, heldout: Windows, report: Reporter) -> None:
         """Train to the task's last step, reporting and checkpointing as the config says."""
         config = self.task.config.training
-        logs: list[Mapping[str, Tensor]] = []
+        logs: list[Tensor] = []
         started = time.monotonic() - self.seconds
         while self.step < self.task.steps:
             logs.append(self._train_step(flight))
@@ -95,45 +101,60 @@ class Trainer:
                 report(Report(self.step, self._means(logs)))
                 logs = []
 
-    def _train_step(self, flight: Flight) -> dict[str, Tensor]:
-        settings = self.task.optimizer
+    def _train_step(self, flight: Flight) -> Tensor:
+        """One step on the windows under way; returns its logs, float (L,)."""
         progress = self.step / self.task.steps
-        rate = learning_rate(settings, self.step, self.task.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        lesson = flight.next(self.task.longest_unroll(progress))
-        with self._autocast():
-            loss, logs, drawn_BHW = self.model(lesson, progress, self.generator)
-        loss.backward()
-        flight.land(drawn_BHW)
-        norm = nn.utils.clip_grad_norm_(self.trained, settings.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        rate = learning_rate(self.task.optimizer, self.step, self.task.steps)
         self.step += 1
-        self._average(settings.averaging)
-        return logs | {"gradient_norm": norm, "learning_rate": torch.tensor(rate)}
+        self.progress.fill_(progress)
+        self.averaging.fill_(1 - min(self.task.optimizer.averaging, self.step / (self.step + 10)))
+        for group, held in zip(self.optimizer.param_groups, self.rates, strict=True):
+            held.fill_(rate * group["share"])
+            group["lr"] = held if held.is_cuda else rate * group["share"]
+        logs, drawn_BHW = self.compute(flight.next(self.task.longest_unroll(progress)))
+        flight.land(drawn_BHW)
+        return logs
 
-    def _means(self, logs: list[Mapping[str, Tensor]]) -> dict[str, float]:
-        """Means of what was logged, NaN apart. Only here does the device have to be waited for."""
-        means = {name: float(torch.stack([log[name].float() for log in logs]).nanmean()) for name in logs[0]}
-        if not all(math.isfinite(float(log["gradient_norm"])) for log in logs):
+    def _compute(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
+        """All of a step that runs on the device; nothing in it waits for the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            loss, logs, drawn_BHW = self.model(lesson, self.progress, self.generator)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.trained, self.task.optimizer.clip)
+        self.optimizer.step()
+        self._average()
+        logs = {**logs, "gradient_norm": norm}
+        self.log_names = tuple(logs)
+        return torch.stack([value.float() for value in logs.values()]), drawn_BHW
+
+    def _means(self, logs: list[Tensor]) -> dict[str, float]:
+        """Means of what was logged, NaN apart. Only here is the device waited for."""
+        logs_NL = torch.stack(logs)
+        means = dict(zip(self.log_names, logs_NL.nanmean(0).tolist(), strict=True))
+        if not logs_NL[:, self.log_names.index("gradient_norm")].isfinite().all():
             raise UserError(
                 f"training diverged before step {self.step} (loss {means['loss']:.3g}): lower "
                 "the optimizer's lr, or use training.precision=fp32, and run again"
             )
-        return {name: value for name, value in means.items() if not math.isnan(value)}
+        rate = learning_rate(self.task.optimizer, self.step, self.task.steps)
+        return {name: value for name, value in means.items() if not math.isnan(value)} | {
+            "learning_rate": rate
+        }
 
     def _autocast(self) -> torch.autocast:
         enabled = self.precision != torch.float32
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     @torch.no_grad()
-    def _average(self, decay: float) -> None:
+    def _average(self) -> None:
         """Move the averaged weights; early on they follow closely (decay grows with the step)."""
-        decay = min(decay, self.step / (self.step + 10))
         current = self.plain.state_dict()
         floats = [name for name, value in current.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.averaged[n] for n in floats], [current[n] for n in floats], 1 - decay)
+        kept = [self.averaged[name] for name in floats]
+        ahead = torch._foreach_sub([current[name] for name in floats], kept)
+        torch._foreach_mul_(ahead, self.averaging)
+        torch._foreach_add_(kept, ahead)
         for name in current.keys() - set(floats):
             self.averaged[name].copy_(current[name])
 
@@ -158,17 +179,30 @@ def make_optimizer(task: Task, model: nn.Module) -> Optimizer:
 
     Each group's ``share`` of the learning rate is what the task says of its parameters.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decay = task.optimizer.weight_decay if parameter.ndim >= 2 else 0.0
-            groups.setdefault((decay, task.rate_share(name)), []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": p, "weight_decay": decay, "share": share} for (decay, share), p in groups.items()],
+            muon = task.optimizer.kind == "muon" and parameter.ndim == 4
+            groups.setdefault((decay, task.rate_share(name), muon), []).append(parameter)
+    return MuonAdamW(
+        [
+            {"params": p, "weight_decay": decay, "share": share, "muon": muon}
+            for (decay, share, muon), p in groups.items()
+        ],
         lr=task.optimizer.lr,
         betas=(0.9, 0.98),
         fused=True,
+        capturable=next(model.parameters()).is_cuda,
     )
+
+
+def make_generator(device: torch.device) -> torch.Generator:
+    """The generator of training's noise: on a GPU its default one, which CUDA graphs know."""
+    if device.type == "cuda":
+        torch.cuda.init()
+        return torch.cuda.default_generators[device.index or 0]
+    return torch.Generator()
 
 
 def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:

@@ -10,7 +10,7 @@ from torch import nn
 from rayatari.models.hardware import place
 from rayatari.training.feed import Rows, heldout_windows, training_windows
 from rayatari.training.flight import Flight
-from rayatari.training.hardware import compile_parts, pick_device, pick_precision, set_up_cpu
+from rayatari.training.hardware import pick_device, pick_precision, set_up_cpu
 from rayatari.training.loop import Reporter, Trainer
 from rayatari.training.task import Task
 
@@ -40,8 +40,6 @@ def train_worker(
     if state is not None:
         trainer.resume(state)
     trainer.model = wrap(model)
-    if config.training.compile:
-        compile_parts(model)
     share = task.optimizer.batch // workers
     batches = training_windows(task, passes, share, seed, device)
     flight = Flight(batches, share, task.history, task.own_share(), np.random.default_rng([*seed, 2]))

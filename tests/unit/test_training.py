@@ -30,6 +30,7 @@ from rayatari.training import mapper, world
 from rayatari.training.feed import endless_local_rows, training_windows
 from rayatari.training.flight import Flight
 from rayatari.training.loop import Trainer, learning_rate
+from rayatari.training.muon import orthogonalize
 from rayatari.training.resident import ResidentWindows
 from rayatari.training.stage import dataset_path, matching_info
 
@@ -158,7 +159,10 @@ def test_an_interrupted_training_goes_on_where_it_was(
     assert is_finished(folder)
 
 
-def test_a_resumed_trainer_equals_one_that_never_stopped(config: Config) -> None:
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_resumed_trainer_equals_one_that_never_stopped(config: Config, kind: str) -> None:
+    optimizer = replace(config.world.optimizer, kind=kind)
+    config = replace(config, world=replace(config.world, optimizer=optimizer))
     task = world.WorldTask(config, matching_info(config), dataset_path(config))
     batches = training_windows(task, endless_local_rows(task), 4, [0], torch.device("cpu"))
     given = list(islice(batches, 6))
@@ -270,6 +274,16 @@ def test_the_bundle_needs_nothing_but_itself(config: Config, tmp_path: Path) -> 
     assert json.dumps(card.config)
     (moved / "metrics.jsonl").unlink()
     NeuralGame.load(moved)
+
+
+def test_muon_moves_all_directions_alike() -> None:
+    torch.manual_seed(0)
+    narrow, wide = torch.randn(2, 8, 24), torch.randn(2, 24, 8)
+    for matrices in (narrow, wide):
+        uneven = matrices * torch.logspace(0, 1, matrices.shape[2])
+        values = torch.linalg.svdvals(orthogonalize(uneven))
+        assert torch.linalg.svdvals(uneven).max() > 5 * torch.linalg.svdvals(uneven).min()
+        assert values.min() > 0.5 and values.max() < 1.5
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
