@@ -20,6 +20,12 @@ _STAGES = (
 )
 
 
+def _needs_ray(config: Config, folder: str) -> bool:
+    """Whether a stage works on Ray, which is then started once for it and all after it."""
+    backends = {"agent": config.agent.backend, "dataset": config.record.backend, "evaluation": "local"}
+    return backends.get(folder, config.training.backend) == "ray"
+
+
 def run(config: Config) -> None:
     """Run the stages in order; those that are finished only say so, and Ray starts when one is not."""
     with ExitStack() as stack:
@@ -28,7 +34,8 @@ def run(config: Config) -> None:
             if is_finished(stage_dir(config, folder)):
                 stage.run(config)
                 continue
-            stack.enter_context(ray_session(config.ray))
+            if _needs_ray(config, folder):
+                stack.enter_context(ray_session(config.ray))
             print(f"[{number}/{len(_STAGES)}] {command}", flush=True)
             started = time.monotonic()
             stage.run(config)

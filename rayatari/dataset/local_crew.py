@@ -19,6 +19,8 @@ from rayatari.progress import progress
 _MOST_DEATHS = 3
 """Processes that one unit may cost before the recording gives up."""
 _DONE = "done"
+_PATIENCE = 5.0
+"""Seconds that a process gets to end by itself."""
 
 
 def record_units(
@@ -80,7 +82,8 @@ class _Crew:
         for job in self._jobs.values():
             job.process.terminate()
         for job in self._jobs.values():
-            job.process.join()
+            job.process.join(_PATIENCE)
+            job.process.kill()
 
     def _hire(self, unit: Unit) -> None:
         ours, theirs = self._spawn.Pipe()
