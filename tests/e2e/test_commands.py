@@ -26,6 +26,7 @@ COMMANDS = (
     "train-world",
     "train-mapper",
     "evaluate",
+    "sweep",
     "pipeline",
 )
 TINY = [
@@ -120,6 +121,8 @@ def test_the_command_line_itself_is_checked() -> None:
         (["train-world"], "rayatari record"),
         (["train-mapper"], "rayatari record"),
         (["evaluate"], "rayatari pipeline"),
+        (["sweep"], "rayatari record"),
+        (["sweep", "file=nowhere.yaml"], "nowhere.yaml"),
         (["record", "players=[{player: agent}]"], "rayatari train-agent"),
         (["record", "players=[{player: 'policy:nowhere'}]"], "nowhere"),
         (["record", "describe=nowhere"], "nowhere"),
