@@ -21,10 +21,11 @@ class ServeConfig:
     """Access token that clients must send; empty takes RAYATARI_TOKEN when that is set."""
     origins: tuple[str, ...] = ()
     """Origins, such as ``https://play.example.org``, whose pages may connect beside the server's own."""
-    ingress: Literal["auto", "proxy", "haproxy"] = "auto"
-    """Way of the bytes into Ray Serve: its Python proxy, or HAProxy, which costs less (Linux) but opens
-    ports 9101 and 8404 on every interface. ``auto`` is HAProxy outside loopback where it is there, the
-    Python proxy otherwise. A cluster that is joined keeps its own."""
+    ingress: Literal["auto", "direct", "proxy", "haproxy"] = "auto"
+    """Way of the bytes into Ray Serve. ``direct``: the replica listens itself; the fastest, one replica on
+    one machine. ``proxy``: Serve's Python proxy. ``haproxy``: HAProxy, fast too, but Linux only, and it
+    opens ports 9101 and 8404 on every interface. ``auto`` is direct for one replica, proxy for more. A
+    cluster that is joined keeps its own way."""
     replicas: int = 1
     """Replicas of the server, each with the models and its own sessions."""
     cpus: float = 1.0

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketState
 from rayatari.config.load import validate
 from rayatari.config.schema import Config
 from rayatari.protocol import PATH
-from rayatari.serve.arcade import open_arcade, set_threads
+from rayatari.serve.arcade import open_arcade
 from rayatari.serve.connection import serve_socket
 from rayatari.serve.hub import Hub
 from rayatari.serve.origin import may_connect
@@ -44,16 +44,15 @@ class Server:
 
     async def __init__(self, config: Config) -> None:  # type: ignore[misc]
         self.config = config.serve
-        set_threads(self.config.threads)
         arcade = open_arcade(config)
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, arcade.warm_up)
         context = serve.get_replica_context()
         replica = context.replica_id.unique_id
         # In a thread: looking up a named actor waits for answers that this loop has to take in.
         store = await loop.run_in_executor(None, RayStore, context.app_name, replica, self.config.resume_s)
         self.hub = Hub(arcade, self.config, store, replica)
         self.hub.start()
+        await self.hub.warm_up()
         self._watch = loop.create_task(self._leave_when_stopped())
 
     def check_health(self) -> None:

