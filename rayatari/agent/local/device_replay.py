@@ -58,7 +58,8 @@ class DeviceReplay:
         self.max_priority = torch.ones((), dtype=torch.float32, device=device)
         self._back = torch.arange(STACK - 1, -1, -1, device=device)
         self._ahead = torch.arange(config.n_step, device=device)
-        self._powers = config.gamma ** self._ahead.double()
+        powers = [config.gamma**k for k in range(config.n_step + 1)]
+        self._powers = torch.tensor(powers, dtype=torch.float64, device=device)
 
     def __len__(self) -> int:
         """Frames held."""
@@ -107,11 +108,11 @@ class DeviceReplay:
         rewards_BN = self.rewards.view(-1)[ahead_BN].double()
         steps_B = within_BN.sum(1)
         terminated_B = ((outcomes_BN == TERMINATED) & within_BN).any(1)
-        discounts_B = torch.where(terminated_B, 0.0, self.config.gamma ** steps_B.double())
+        discounts_B = self._powers[steps_B] * ~terminated_B
         return DeviceBatch(
             views=self._stacks(starts_B, slots_B),
             actions=self.actions.view(-1)[leaves_B],
-            returns=(rewards_BN * within_BN * self._powers).sum(1).float(),
+            returns=(rewards_BN * within_BN * self._powers[:-1]).sum(1).float(),
             next_views=self._stacks(starts_B, (slots_B + steps_B) % ring),
             discounts=discounts_B.float(),
         )
