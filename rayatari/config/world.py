@@ -66,6 +66,8 @@ class OptimizerConfig:
 
     kind: Literal["adamw", "muon"] = "adamw"
     """``muon``: Muon (Jordan et al., 2024) for the convolutions, AdamW for all else."""
+    newton_schulz: int = 5
+    """Newton-Schulz steps of Muon."""
     batch: int = 8
     """Windows per step, over all workers together."""
     lr: float = 2e-3

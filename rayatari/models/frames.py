@@ -52,6 +52,22 @@ class FrameCodec:
         edges = [(0, 0)] * (frames.ndim - 2) + [(self.top, self.bottom), (self.left, self.right)]
         return torch.from_numpy(np.pad(classes, edges, mode="edge"))
 
+    def encode_on(self, frames: NDArray[np.uint8], device: torch.device) -> Tensor:
+        """The same, computed on ``device``."""
+        if device.type == "cpu":
+            return self.encode(frames)
+        padded = [
+            torch.arange(-before, side + after, device=device).clamp(0, side - 1)
+            for before, side, after in zip(
+                (self.top, self.left), self.frame_shape, (self.bottom, self.right), strict=True
+            )
+        ]
+        table = torch.from_numpy(self._classes).to(device)
+        classes: Tensor = table[torch.from_numpy(frames).to(device).int()]
+        if bool((classes == 255).any()):
+            self.encode(frames)  # says which colours are unknown
+        return classes[..., padded[0], :][..., padded[1]]
+
     def decode(self, classes_BHW: Tensor) -> NDArray[np.uint8]:
         """Classes (..., H, W) -> palette bytes, uint8 (..., height, width)."""
         return self.palette[self.crop(classes_BHW).numpy(force=True)]

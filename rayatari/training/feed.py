@@ -2,17 +2,19 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
 import torch
 
-from rayatari.dataset.chunk import decode_chunk
+from rayatari.dataset.chunk import Chunk, decode_chunk
 from rayatari.dataset.reader import pass_rows, read_chunks
 from rayatari.dataset.windows import EventWeights, shuffled_chunks, window_batches
 from rayatari.errors import UserError
 from rayatari.models.windows import Windows
-from rayatari.training.resident import ResidentWindows
+from rayatari.progress import progress
+from rayatari.training.resident import ResidentFrames, ResidentWindows
 from rayatari.training.task import Task
 
 SHUFFLE_BYTES = 64 * 2**20
@@ -38,11 +40,8 @@ def training_windows(
     """
     training = task.config.training
     if training.resident == "yes" or (training.resident == "auto" and _fits(task, device)):
-        chunks = (decode_chunk(row) for row in next(iter(passes)))
-        resident = ResidentWindows(
-            chunks, task.codec, task.info.reward_values, task.history, task.horizon, _weights(task), device
-        )
-        return resident.batches(share, hash(tuple(seed)) % 2**32)
+        windows = ResidentWindows(_resident(task, passes, device), task.history, task.horizon, _weights(task))
+        return windows.batches(share, hash(tuple(seed)) % 2**32)
     batches = window_batches(
         shuffled_chunks(passes, SHUFFLE_BYTES, [*seed, 0]),
         batch=share,
@@ -53,6 +52,27 @@ def training_windows(
         weigh=_weights(task),
     )
     return (task.to_windows(batch, device) for batch in batches if len(batch.frames) == share)
+
+
+_held: dict[tuple[str, str], ResidentFrames] = {}
+"""The frames of the last dataset taken to a device; both trainings of a pipeline use them."""
+
+
+def _resident(task: Task, passes: Iterable[Rows], device: torch.device) -> ResidentFrames:
+    key = (task.dataset, str(device))
+    if key not in _held:
+        _held.clear()
+        rows = next(iter(passes))
+        with ThreadPool() as threads, progress(0, f"{task.label}: frames to {device.type}", "frame") as bar:
+            chunks = _counted(threads.imap(decode_chunk, rows, 4), bar)
+            _held[key] = ResidentFrames.take(chunks, task.codec, task.info.reward_values, device)
+    return _held[key]
+
+
+def _counted(chunks: Iterable[Chunk], bar: Any) -> Iterator[Chunk]:
+    for chunk in chunks:
+        bar.update(len(chunk.frames))
+        yield chunk
 
 
 def _weights(task: Task) -> EventWeights:

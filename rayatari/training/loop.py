@@ -187,7 +187,13 @@ def make_optimizer(task: Task, model: nn.Module) -> Optimizer:
             groups.setdefault((decay, task.rate_share(name), muon), []).append(parameter)
     return MuonAdamW(
         [
-            {"params": p, "weight_decay": decay, "share": share, "muon": muon}
+            {
+                "params": p,
+                "weight_decay": decay,
+                "share": share,
+                "muon": muon,
+                "newton_schulz": task.optimizer.newton_schulz,
+            }
             for (decay, share, muon), p in groups.items()
         ],
         lr=task.optimizer.lr,

@@ -1,6 +1,6 @@
 """Muon (Jordan et al., 2024) for convolutions, AdamW for all else, as one optimizer.
 
-Muon orthogonalises the momentum of each weight matrix by five Newton-Schulz steps, so that all its
+Muon orthogonalises the momentum of each weight matrix by a few Newton-Schulz steps, so that all its
 directions learn alike. Updates are scaled to the size of AdamW's (Liu et al., 2025), which therefore
 shares its learning rate and weight decay.
 """
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-_STEPS = 5
 _MOMENTUM = 0.95
 
 
@@ -50,20 +49,20 @@ class MuonAdamW(torch.optim.AdamW):
                     state |= {"step": torch.zeros(()), "momentum": torch.zeros_like(parameter)}
                 state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
                 rows.append(gradient.lerp(state["momentum"], _MOMENTUM).flatten(1))
-            updates = orthogonalize(torch.stack(rows)) * 0.2 * max(shape) ** 0.5
+            updates = orthogonalize(torch.stack(rows), group["newton_schulz"]) * 0.2 * max(shape) ** 0.5
             for parameter, update in zip(parameters, updates, strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.sub_(update.view(parameter.shape) * group["lr"])
 
 
-def orthogonalize(matrices_LMN: Tensor) -> Tensor:
+def orthogonalize(matrices_LMN: Tensor, steps: int = 5) -> Tensor:
     """The nearest matrices whose singular values are about 1, for L of one shape."""
     a, b, c = _COEFFICIENTS
     x = matrices_LMN.bfloat16()
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(_STEPS):
+    for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     return (x.mT if tall else x).to(matrices_LMN.dtype)

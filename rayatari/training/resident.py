@@ -5,6 +5,8 @@ take 18 GB as classes.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,33 +18,58 @@ from rayatari.models.frames import FrameCodec
 from rayatari.models.windows import Windows
 
 
-class ResidentWindows:
-    """All windows of some chunks, drawn with replacement as often as their events weigh."""
+@dataclass(frozen=True)
+class ResidentFrames:
+    """F frames of some chunks, one after the other, with what was recorded beside them."""
 
-    def __init__(
-        self, chunks: Iterable[Chunk], codec: FrameCodec, reward_values: tuple[float, ...],
-        history: int, horizon: int, weigh: EventWeights, device: torch.device,
-    ) -> None:  # fmt: skip
-        frames, columns, ends, firsts, weights = [], [], [], [], []
+    chunks: tuple[Chunk, ...]
+    """Without their frames."""
+    frames_FHW: Tensor
+    """Classes, uint8."""
+    columns_4F: Tensor
+    """Action, index of the reward, end and lives of each frame, int64."""
+    idle: int
+    """Index of no reward."""
+
+    @classmethod
+    def take(
+        cls,
+        chunks: Iterable[Chunk],
+        codec: FrameCodec,
+        reward_values: tuple[float, ...],
+        device: torch.device,
+    ) -> Self:
+        """Bring all chunks to ``device``."""
         values = np.array(reward_values, np.float32)
-        self.length, base = history + horizon, 0
+        kept, frames, columns = [], [], []
         for chunk in chunks:
-            frames.append(codec.encode(chunk.frames).to(device))
+            frames.append(codec.encode_on(chunk.frames, device))
             rewards = np.abs(chunk.rewards[:, None] - values).argmin(1)
-            actions, terminated = (np.append(x, 0) for x in (chunk.actions, chunk.terminated))
-            columns.append(np.stack([actions, np.append(rewards, 0), terminated, chunk.lives]))
+            numbers = (chunk.actions, rewards, chunk.terminated)
+            columns.append(np.stack([*(np.append(x, 0) for x in numbers), chunk.lives]).astype(np.int64))
+            kept.append(replace(chunk, frames=chunk.frames[:0]))
+        idle = int(np.abs(values).argmin())
+        columns_4F = torch.from_numpy(np.concatenate(columns, 1)).to(device)
+        return cls(tuple(kept), torch.cat(frames), columns_4F, idle)
+
+
+class ResidentWindows:
+    """All windows of some frames, drawn with replacement as often as their events weigh."""
+
+    def __init__(self, held: ResidentFrames, history: int, horizon: int, weigh: EventWeights) -> None:
+        ends, firsts, weights, base = [], [], [], 0
+        for chunk in held.chunks:
             own = target_ends(chunk, history, horizon)
             targets = own[:, None] - 1 - np.arange(horizon)
             weights.append(weigh(chunk)[targets].max(1))
             ends.append(own + base)
             firsts.append(np.full(len(own), base))
-            base += len(chunk.frames)
-        self.frames_FHW = torch.cat(frames)
-        self.columns_4F = torch.from_numpy(np.concatenate(columns, 1).astype(np.int64)).to(device)
+            base += len(chunk.lives)
+        self.held, self.length = held, history + horizon
+        device = held.frames_FHW.device
         self.ends_W = torch.from_numpy(np.concatenate(ends)).to(device)
         self.firsts_W = torch.from_numpy(np.concatenate(firsts)).to(device)
         self.mass_W = torch.from_numpy(np.concatenate(weights).astype(np.float64).cumsum()).to(device)
-        self.idle = int(values.searchsorted(0.0)) if 0.0 in values else 0
 
     def batches(self, size: int, seed: int) -> Iterator[Windows]:
         """Batches of ``size`` windows without end."""
@@ -59,11 +86,11 @@ class ResidentWindows:
         first_B1 = self.firsts_W[chosen_B][:, None]
         before_BT = at_BT[:, :-1] < first_B1
         at_BT = torch.maximum(at_BT, first_B1)
-        actions, rewards, done, lives = self.columns_4F[:, at_BT]
+        actions, rewards, done, lives = self.held.columns_4F[:, at_BT]
         return Windows(
-            frames_BTHW=self.frames_FHW[at_BT],
+            frames_BTHW=self.held.frames_FHW[at_BT],
             actions_BT=actions[:, :-1].masked_fill(before_BT, 0),
-            rewards_BT=rewards[:, :-1].masked_fill(before_BT, self.idle),
+            rewards_BT=rewards[:, :-1].masked_fill(before_BT, self.held.idle),
             done_BT=done[:, :-1].masked_fill(before_BT, 0),
             lives_BT=lives,
         )

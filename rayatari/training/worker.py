@@ -31,6 +31,7 @@ def train_worker(
     config = task.config
     set_up_cpu(config.training)
     torch.manual_seed(config.seed)
+    torch.backends.cudnn.benchmark = True  # all batches are alike
     device = pick_device(config.training.device)
     model = place(task.build(), device)
     seed = [config.seed, rank, int(state["step"]) if state else 0]

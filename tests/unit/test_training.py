@@ -31,7 +31,7 @@ from rayatari.training.feed import endless_local_rows, training_windows
 from rayatari.training.flight import Flight
 from rayatari.training.loop import Trainer, learning_rate
 from rayatari.training.muon import orthogonalize
-from rayatari.training.resident import ResidentWindows
+from rayatari.training.resident import ResidentFrames, ResidentWindows
 from rayatari.training.stage import dataset_path, matching_info
 
 SMALL = OptimizerConfig(batch=4, lr=1e-3, warmup=2)
@@ -107,9 +107,8 @@ def test_a_dataset_held_on_the_device_gives_the_windows_that_stream(config: Conf
     task = mapper.MapperTask(config, matching_info(config), dataset_path(config))
     chunks = list(read_chunks(task.dataset, "train"))
     cpu = torch.device("cpu")
-    resident = ResidentWindows(
-        chunks, task.codec, task.info.reward_values, 4, task.horizon, EventWeights(), cpu
-    )  # fmt: skip
+    held = ResidentFrames.take(chunks, task.codec, task.info.reward_values, cpu)
+    resident = ResidentWindows(held, 4, task.horizon, EventWeights())
     streamed = window_batches(
         chunks, batch=64, history=4, horizon=task.horizon, buffer_frames=10_000, seed=0
     )  # fmt: skip
