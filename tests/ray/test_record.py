@@ -224,3 +224,12 @@ def test_a_file_in_the_way_of_the_dataset_is_named(
     (tmp_path / "data").write_text("in the way")
     assert main(["record", *SETTINGS, f"path={tmp_path}"]) == 2
     assert "a file stands where a folder is needed" in capsys.readouterr().err
+
+
+def test_the_local_backend_records_the_same_bytes(tmp_path: Path) -> None:
+    on_ray, local = tmp_path / "ray", tmp_path / "local"
+    settings = [*SETTINGS, "steps=1200"]
+    record.run(load_config(overrides=[*settings, f"path={on_ray}"], section="record"))
+    record.run(load_config(overrides=[*settings, f"path={local}", "backend=local"], section="record"))
+    assert shards(on_ray) == shards(local)
+    assert len(shards(local)) >= 4
