@@ -299,14 +299,17 @@ def show(row: dict[str, Any]) -> None:
     if "back_after_s" in row:
         print(f"{row['ingress']:8} {row['mode']}: back after {row['back_after_s']} s", flush=True)
         return
-    share = f"{row['of_bare_model']:4.2f} x" if "of_bare_model" in row else "      "
-    print(
-        f"{row['ingress']:8} {row['mode']:9} {row['sessions']:3} sessions  {row['frames_per_s']:7.1f} frames/s  "
-        f"{share} bare ({row['bare_per_s']:.1f}/s)  latency {triple('latency_ms'):>12} ms  "
-        f"interval {triple('interval_ms'):>11} ms  {row['cpu_ms_per_frame']:5.1f} CPU ms/frame  "
-        f"model {row['model_share']:4.0%}  dropped {row.get('dropped', 0)}",
-        flush=True,
+    share = f"{row['of_bare_model']:4.2f} of bare" if "of_bare_model" in row else ""
+    cells = (
+        f"{row['ingress']:8} {row['mode']:9} {row['sessions']:3} sessions",
+        f"{row['frames_per_s']:7.1f} frames/s {share:12} (bare {row['bare_per_s']:.1f}/s)",
+        f"latency {triple('latency_ms'):>12} ms",
+        f"interval {triple('interval_ms'):>11} ms",
+        f"{row['cpu_ms_per_frame']:5.1f} CPU ms/frame",
+        f"model {row['model_share']:4.0%}",
+        f"dropped {row.get('dropped', 0)}",
     )
+    print("  ".join(cells), flush=True)
 
 
 def main() -> None:
