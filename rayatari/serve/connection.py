@@ -7,7 +7,7 @@ import logging
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from rayatari.protocol import Close, ErrorMessage, Hello, ProtocolError
-from rayatari.serve.hub import Hub, RefusedError
+from rayatari.serve.hub import Hub, RefusalError
 from rayatari.serve.seat import Seat
 
 _LOG = logging.getLogger("rayatari.serve")
@@ -18,7 +18,7 @@ async def serve_socket(websocket: WebSocket, hub: Hub) -> None:
     try:
         hello = Hello.from_json(await _first_message(websocket, hub))
         seat, welcome = await hub.open(hello)
-    except RefusedError as refusal:
+    except RefusalError as refusal:
         await _close(websocket, hub, refusal.message)
         return
     except ProtocolError as error:
@@ -43,7 +43,7 @@ async def _first_message(websocket: WebSocket, hub: Hub) -> str:
             data = await _receive(websocket)
     except TimeoutError:
         text = f"no hello within {hub.config.hello_s:g} s"
-        raise RefusedError(Close.HELLO_TIMEOUT, text, "send a hello first") from None
+        raise RefusalError(Close.HELLO_TIMEOUT, text, "send a hello first") from None
     if not isinstance(data, str):
         raise ProtocolError("hello is a text message")
     if len(data) > hub.config.message_bytes:

@@ -22,7 +22,7 @@ _LOG = logging.getLogger("rayatari.serve")
 SERVER = f"rayatari {__version__}"
 
 
-class RefusedError(Exception):
+class RefusalError(Exception):
     """A hello that is not accepted."""
 
     def __init__(self, code: Close, error: str, remedy: str) -> None:
@@ -107,16 +107,16 @@ class Hub:
         return not self.config.token or hmac.compare_digest(token.encode(), self.config.token.encode())
 
     async def open(self, hello: Hello) -> tuple[Seat, Welcome]:
-        """Seat a player; RefusedError says why not."""
+        """Seat a player; RefusalError says why not."""
         if not self.knows_token(hello.token):
-            raise RefusedError(
+            raise RefusalError(
                 Close.UNAUTHORIZED, "the access token is missing or wrong", "send it in the hello"
             )
         if self._draining:
-            raise RefusedError(Close.GOING_AWAY, "the server is going away", "connect again in a moment")
+            raise RefusalError(Close.GOING_AWAY, "the server is going away", "connect again in a moment")
         if len(self.seats) >= self.config.sessions and hello.resume not in self.seats:
             text = f"all {self.config.sessions} sessions are taken"
-            raise RefusedError(Close.BUSY, text, "try again in some seconds")
+            raise RefusalError(Close.BUSY, text, "try again in some seconds")
         session = await self._resume(hello.resume) if hello.resume else self._begin(hello)
         cabinet = self.arcade.cabinets[session.game]
         rate = (hello.fps or 60 / cabinet.world.frame_skip) if hello.mode == "realtime" else 0.0
@@ -132,7 +132,7 @@ class Hub:
         game = hello.game or next(iter(self.arcade.cabinets))
         if game not in self.arcade.cabinets:
             known = ", ".join(self.arcade.cabinets)
-            raise RefusedError(Close.UNKNOWN_GAME, f"no game '{game[:40]}' here", f"choose one of: {known}")
+            raise RefusalError(Close.UNKNOWN_GAME, f"no game '{game[:40]}' here", f"choose one of: {known}")
         seed = secrets.randbits(32) if hello.seed is None else hello.seed
         heat = self.config.temperature if hello.temperature is None else hello.temperature
         return Session(game, seed, float(heat))
@@ -149,7 +149,7 @@ class Hub:
             sessions.append(seat.session)
         fitting = [session for session in sessions if self.arcade.can_play(session)]
         if not fitting:
-            raise RefusedError(Close.UNKNOWN_SESSION, "this session is gone", "begin a new one")
+            raise RefusalError(Close.UNKNOWN_SESSION, "this session is gone", "begin a new one")
         session = max(fitting, key=lambda session: session.turns)
         session.inbox.clear()
         return session

@@ -15,6 +15,7 @@ from rayatari.checkpoint import WEIGHTS, read_card
 from rayatari.config.schema import Config
 from rayatari.config.serve import ServeConfig
 from rayatari.errors import UserError
+from rayatari.games.catalog import get_game
 from rayatari.ray_session import joins_cluster, ray_session
 from rayatari.serve.local import free_port, wait_until_healthy
 from rayatari.serve.origin import is_loopback
@@ -70,6 +71,8 @@ def prepare(config: Config) -> Config:
             f"host={settings.host} can be reached from other machines: set token=… or RAYATARI_TOKEN, "
             "or leave host at 127.0.0.1"
         )
+    if not settings.bundles:
+        get_game(config.game)
     bundles, agents = bundle_folders(config), agent_folders(config)
     for folder in bundles:
         _check_bundle(folder, "neural-game", "train one with 'rayatari pipeline', or set serve.bundles")
