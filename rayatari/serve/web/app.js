@@ -22,6 +22,7 @@ class Player {
     this.paused = false;
     this.over = false;
     this.agent = false;
+    this.stand = { score: 0, step: 0, lives: 0, flags: 0 };
     this.asked = 0; // number of the last PAUSE or AGENT: older frames do not know of it
     this.waiting = false; // the first frame of a connection is still to come
     this.lastAction = null;
@@ -119,8 +120,7 @@ class Player {
     this.connection.seen(frame.sequence);
     this.log.add(frame.message);
     this.record(pixels);
-    this.score = frame.score;
-    this.lives = frame.lives;
+    this.stand = frame;
     if (frame.echo >= this.asked || this.waiting) {
       this.paused = Boolean(frame.flags & Flag.PAUSED);
       this.agent = Boolean(frame.flags & Flag.AGENT);
@@ -335,13 +335,13 @@ class Player {
     }
     if (!this.welcome || this.waiting) return null;
     if (!this.started) return { kind: "start", title: this.welcome.title, text: "Any game key begins.", button: "Play" };
-    if (this.over) return { kind: "over", title: "Game over", text: points(this.score), button: "Play again" };
+    if (this.over) return { kind: "over", title: "Game over", text: points(this.stand.score), button: "Play again" };
     return null;
   }
 
   show() {
     showOverlay(this.view());
-    showScore(this.score ?? 0, this.lives ?? 0, this.welcome?.max_lives ?? 0);
+    showScore(this.stand, this.welcome?.max_lives ?? 0);
     const seconds = this.gif && `${Math.floor(this.gif.frames / this.welcome.fps)} s`;
     const { agent, open, paused, started } = this;
     const agentName = this.welcome?.agent;
@@ -353,7 +353,8 @@ class Player {
     const { phase, retryAt } = this.link;
     const left = Math.ceil((retryAt - performance.now()) / 1000);
     const lost = left > 1 ? `Trying again in ${left} s` : "Trying again";
-    const play = this.paused && this.started ? "Paused" : this.agent ? "The agent plays" : "";
+    const still = this.stand.flags & Flag.PAUSED && this.started; // the server's word, not the player's wish
+    const play = still ? "Paused" : this.agent ? "The agent plays" : "";
     const notable = this.open && !this.over && Boolean(play);
     const open = notable ? play : "Connected";
     showStatus(phase, { connecting: "Connecting", open, lost, ended: "Not connected" }[phase], notable);

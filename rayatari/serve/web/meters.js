@@ -35,7 +35,7 @@ export class Meters {
   read() {
     const now = performance.now();
     this.drawn = this.drawn.filter((at) => now - at < 2000);
-    const span = this.drawn.length > 4 ? now - this.drawn[0] : 0;
+    const span = this.drawn.length > 2 ? now - this.drawn[0] : 0;
     return {
       fps: span > 600 ? ((this.drawn.length - 1) * 1000) / (this.drawn.at(-1) - this.drawn[0]) : null,
       latency: this.latencies.length ? [...this.latencies].sort((a, b) => a - b)[this.latencies.length >> 1] : null,

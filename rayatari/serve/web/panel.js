@@ -34,7 +34,8 @@ export function showStatus(phase, text, notable) {
   setText("connection-text", text);
 }
 
-export function showScore(score, lives, maxLives) {
+export function showScore({ score, step, lives }, maxLives) {
+  setText("steps", String(step));
   setText("score", Number.isInteger(score) ? score.toLocaleString("en") : score.toFixed(1));
   $("lives-row").hidden = !maxLives;
   const row = $("lives");
