@@ -1,6 +1,7 @@
 """The Ray edge of a sweep: trials as Ray Tune runs them, stopped early by ASHA, resumed after a kill."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,8 @@ class _Watcher(tune.Callback):
 
     def _tell(self, number: int, step: int, outcome: str) -> None:
         best = f" (best: trial {self._best[1]}, {self._best[0]:.4f})" if self._best[1] >= 0 else ""
-        self._open().write(f"trial {number}: step {step}/{self._plan.steps}, {outcome}{best}")
+        line = f"trial {number}: step {step}/{self._plan.steps}, {outcome}{best}"
+        self._open().write(line, file=sys.stderr)
 
     def _move(self, number: int, step: int) -> None:
         self._open().update(step - self._steps.get(number, 0))
