@@ -19,3 +19,9 @@ class SweepConfig:
     """Share of a GPU for each trial, where the cluster has one and training.device is not cpu."""
     max_failures: int = 2
     """How often a trial whose process dies is taken up again from its last snapshot."""
+
+    def __post_init__(self) -> None:
+        if self.cpus <= 0:
+            raise ValueError("cpus must be above 0")
+        if min(self.samples, self.parallel, self.gpus, self.max_failures) < 0:
+            raise ValueError("samples, parallel, gpus and max_failures must be 0 or more")

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 
 import matplotlib
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from rayatari.evaluate import html
 from rayatari.evaluate.plots import BASELINE, NEURAL, STYLE, new_figure, to_svg
@@ -58,10 +60,18 @@ def learning_plot(plan: Plan, found: Sequence[Outcome]) -> str:
                 axes.plot(steps, values, color=color, label=label, linewidth=width, marker="o", ms=2.5)
                 label = None
         axes.set_yscale("log")
+        _plain_ticks(axes.yaxis)
         axes.set_xlabel("training step, over all stages")
         axes.set_ylabel("held-out relative error")
         axes.legend()
         return to_svg(figure, "learning")
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Ticks of a logarithmic axis at 1, 2, 5, 10, 20, ... as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda value, position: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _look(outcome: Outcome, best: Outcome) -> tuple[str, str | None, float]:
@@ -105,7 +115,7 @@ def _setting_plot(plan: Plan, scored: Sequence[Outcome], name: str, short: str) 
             axes.plot([place], [outcome.score], "o", color=color, markerfacecolor=filled, ms=7)
         if "log_uniform" in plan.file.space[name] and min(values) > 0:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(lambda value, position: f"{value:g}")
+            _plain_ticks(axes.xaxis)
         axes.set_title(short, fontsize=11)
         axes.set_ylabel(plan.file.metric)
         return to_svg(figure, name.replace(".", "-"))

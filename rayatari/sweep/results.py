@@ -69,17 +69,17 @@ def best_of(found: Sequence[Outcome]) -> Outcome:
 
 
 def table(plan: Plan, found: Sequence[Outcome]) -> list[list[str]]:
-    """Rows of text with their head: rank, trial, varied settings, score, against the base, how it ended."""
+    """Rows of text with their head: rank, trial, score, against the base, how it ended, varied settings."""
     base = next(o.score for o in found if o.trial.number == BASE)
     names = list(plan.file.space)
-    rows = [["rank", "trial", *(short_names(names)), plan.file.metric, "to base", "steps", "state"]]
+    rows = [["rank", "trial", plan.file.metric, "to base", "state", "steps", *short_names(names)]]
     for rank, outcome in enumerate(found, start=1):
         values = [f"{outcome.trial.values[name]}" for name in names]
         known = math.isfinite(outcome.score)
         change = f"{100 * (outcome.score / base - 1):+.1f} %" if known and 0 < base < math.inf else "–"
         shown = [f"{outcome.score:.4f}" if known else "–", change]
         number = f"{outcome.trial.number}{' (base)' if outcome.trial.number == BASE else ''}"
-        rows.append([str(rank), number, *values, *shown, str(outcome.step), outcome.state])
+        rows.append([str(rank), number, *shown, outcome.state, str(outcome.step), *values])
     return rows
 
 

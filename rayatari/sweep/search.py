@@ -13,7 +13,7 @@ from ray.tune.schedulers import ASHAScheduler
 from rayatari.config.schema import Config
 from rayatari.errors import UserError
 from rayatari.progress import progress
-from rayatari.ray_session import ray_session
+from rayatari.ray_session import joins_cluster, ray_session
 from rayatari.sweep.plan import Plan
 from rayatari.sweep.trial import Point, run_trial, score
 
@@ -78,8 +78,14 @@ def _make_tuner(config: Config, plan: Plan, trials: Mapping[int, Config], folder
 
 
 def _resources(config: Config) -> dict[str, float]:
+    there = ray.cluster_resources()
+    if config.sweep.cpus > there.get("CPU", 0) and not joins_cluster(config.ray):
+        raise UserError(
+            f"sweep.cpus={config.sweep.cpus:g}, but Ray has {there.get('CPU', 0):g} CPUs here: "
+            "lower it, or raise ray.num_cpus"
+        )
     wanted = {"cpu": config.sweep.cpus}
-    if config.training.device != "cpu" and ray.cluster_resources().get("GPU"):
+    if config.training.device != "cpu" and there.get("GPU"):
         wanted["gpu"] = config.sweep.gpus
     return wanted
 

@@ -103,6 +103,13 @@ def test_a_killed_sweep_goes_on_from_the_snapshots_of_its_trials(
     assert "other settings" in capsys.readouterr().err
 
 
+def test_trials_that_never_fit_are_refused(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words(tmp_path, dataset), "cpus=64"]) == 2
+    assert "sweep.cpus=64" in capsys.readouterr().err
+
+
 def wait_for_the_trials_to_die(folder: Path) -> None:
     """Wait until the processes of the killed sweep write no more."""
     seen, quiet = -1, 0

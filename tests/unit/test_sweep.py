@@ -107,6 +107,12 @@ def test_mistakes_in_a_sweep_are_named(values: dict[str, object], message: str, 
         plan_of(tmp_path, **values)
 
 
+@pytest.mark.parametrize("word", ["cpus=0", "samples=-1", "parallel=-1", "gpus=-1", "samples=few"])
+def test_mistakes_in_its_settings_are_named(word: str) -> None:
+    with pytest.raises(UserError, match=word.partition("=")[0]):
+        load_config([], [word], "sweep")
+
+
 def test_missing_files_and_datasets_are_named_before_anything_starts(tmp_path: Path) -> None:
     config = Config(runs=str(tmp_path), sweep=SweepConfig(file=str(tmp_path / "none.yaml")))
     with pytest.raises(UserError, match=r"none\.yaml not found"):
