@@ -27,6 +27,7 @@ COMMANDS = (
     "train-mapper",
     "evaluate",
     "sweep",
+    "play",
     "pipeline",
 )
 TINY = [
