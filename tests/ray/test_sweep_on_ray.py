@@ -53,8 +53,12 @@ def words(tmp_path: Path, dataset: Path, **values: object) -> list[str]:
     return ["sweep", f"file={file}", f"runs={tmp_path}", f"world.dataset={dataset}", *SMALL]
 
 
-def steps_of(folder: Path, trial: int, stage: str = "world") -> list[int]:
-    return [r["step"] for r in read_jsonl(folder / "trials" / f"{trial:03d}" / stage / "metrics.jsonl")]
+def records(folder: Path, trial: int, stage: str = "world") -> list[dict[str, float]]:
+    return list(read_jsonl(folder / "trials" / f"{trial:03d}" / stage / "metrics.jsonl"))
+
+
+def steps_of(folder: Path, trial: int, stage: str = "world") -> list[float]:
+    return [record["step"] for record in records(folder, trial, stage)]
 
 
 def test_a_killed_sweep_goes_on_from_the_snapshots_of_its_trials(
@@ -75,8 +79,9 @@ def test_a_killed_sweep_goes_on_from_the_snapshots_of_its_trials(
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
     assert not is_finished(folder)
-    begun = {trial: steps_of(folder, trial) for trial in range(4) if steps_of(folder, trial)}
     wait_for_the_trials_to_die(folder)
+    begun = {trial: records(folder, trial) for trial in range(4)}
+    assert any(len(before) >= 8 for before in begun.values())
 
     assert main(command) == 0
     shown = capsys.readouterr().out
@@ -87,7 +92,9 @@ def test_a_killed_sweep_goes_on_from_the_snapshots_of_its_trials(
     assert sorted(states) == [0, 1, 2, 3] and found["trials"][0]["state"] == "finished"
     failures = [trial["failure"] for trial in found["trials"] if trial["state"] == "failed"]
     assert failures and all("diverged" in failure for failure in failures), "a learning rate of 1e12"
-    for trial in begun:
+    for trial, before in begun.items():
+        saved = len(before) // 4 * 4
+        assert records(folder, trial)[:saved] == before[:saved], "steps before the snapshot are not redone"
         if states[trial] == "finished":
             assert steps_of(folder, trial) == list(range(1, 13)), "no step twice, none missing"
             assert steps_of(folder, trial, "mapper") == list(range(1, 9))
