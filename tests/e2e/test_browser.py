@@ -17,6 +17,7 @@ import torch
 from chromium import PROGRAM, Page, chromium
 from paddle_game import CONFIG, PADDLE, PLACES, RED, SPEC, write_paddle_game
 from PIL import Image, ImageSequence
+from websockets.sync.client import connect
 
 from rayatari.agent.network import QNetwork, QNetworkConfig
 from rayatari.agent.policy import KIND, Policy, PolicyModel, half_precision, model_record, save_policy
@@ -27,7 +28,7 @@ from rayatari.config.serve import ServeConfig
 from rayatari.games.palette import to_rgb
 from rayatari.games.spec import BUTTONS
 from rayatari.games.specs import SPECS
-from rayatari.protocol import FrameFlags, FrameMessage, unpack_server
+from rayatari.protocol import FrameFlags, FrameMessage, Hello, Welcome, unpack_server, unpack_server_text
 from rayatari.serve.local import LocalServer, start_server
 
 pytestmark = [
@@ -358,6 +359,31 @@ def test_every_control_has_a_name_and_works_from_the_keyboard(page: Page) -> Non
     page.wait(f"{STATUS} === 'Paused'")
     assert page.js("document.activeElement.id") == "pause"
     assert page.js("document.querySelector('#pause').getAttribute('aria-pressed')") == "true"
+
+
+def test_a_game_taken_over_elsewhere_is_not_fought_for(page: Page, server: LocalServer) -> None:
+    play(page)
+    hello = Hello(resume=page.js("sessionStorage.getItem('rayatari.session')")).to_json()
+    with connect(f"{server.url.replace('http', 'ws')}/play", proxy=None, close_timeout=1) as elsewhere:
+        elsewhere.send(hello)
+        assert isinstance(unpack_server_text(str(elsewhere.recv())), Welcome)
+        page.wait("document.querySelector('#overlay-title').textContent === 'You play in another window'")
+        time.sleep(1)
+        assert page.js("document.querySelector('#connection').dataset.phase") == "ended"
+        page.click("#overlay-button")
+        page.wait(PLAYING)
+        reached = page.js(STEP)
+        page.wait(f"{STEP} > {reached}")
+
+
+def test_a_game_that_is_not_served_is_named_and_another_offered(page: Page, server: LocalServer) -> None:
+    page.js("sessionStorage.clear()")
+    page.open(f"{server.url}/?game=pitfall")
+    page.wait("document.querySelector('#overlay-text').textContent.includes('pitfall')")
+    page.wait("document.querySelector('#overlay-button').textContent === 'Play Breakout'")
+    page.click("#overlay-button")
+    page.wait(START)
+    play(page)
 
 
 @pytest.mark.slow

@@ -64,6 +64,7 @@ class Player {
       return; // the connection tells of it and tries again
     }
     showGames(this.games, this.welcome?.game ?? this.hello.game);
+    this.show();
   }
 
   // What the server says
@@ -319,6 +320,7 @@ class Player {
     } else if (view?.kind === "start") this.start();
     else if (view?.kind === "over") this.reset();
     else if (view?.kind === "reload") location.reload();
+    else if (view?.kind === "game") this.choose(this.games[0].name);
     else this.connection.resume(this.hello);
   }
 
@@ -330,7 +332,8 @@ class Player {
     if (phase === "connecting") return { kind: "connecting", title: "Connecting …" };
     if (phase === "lost") return { kind: "lost", title, text, button: "Try now" };
     if (phase === "ended") {
-      const buttons = { token: "Enter", resume: "Go on here", reload: "Reload", game: null };
+      const other = this.games.length ? `Play ${this.games[0].title}` : null;
+      const buttons = { token: "Enter", resume: "Go on here", reload: "Reload", game: other };
       return { kind: remedy, title, text, button: buttons[remedy] };
     }
     if (!this.welcome || this.waiting) return null;

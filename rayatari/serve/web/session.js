@@ -1,4 +1,4 @@
-// What was played, kept as it came over the wire, for a download (format: docs/protocol.md, "A saved session").
+// What was played, kept as it came over the wire, for a download (format: docs/browser.md).
 
 const MOST_FRAMES = 27000; // half an hour; some 20 MB
 
