@@ -37,6 +37,21 @@ async def no_stale_pages(request: Request, call_next: Any) -> Response:
     return response
 
 
+def _unauthorized() -> Response:
+    said = {"error": "the access token is missing or wrong", "remedy": "add ?token=… or a bearer token"}
+    return JSONResponse(said, 401)
+
+
+def _is_stopping() -> bool:
+    """Whether Serve has told this replica to stop.
+
+    Behind its Python proxy Serve tells neither handlers nor user code (Ray 2.60), so its own flag is read.
+    """
+    worker = ray._private.worker.global_worker
+    replica = worker.actors.get(worker.actor_id)
+    return bool(getattr(getattr(replica, "_replica_impl", None), "_shutting_down", False))
+
+
 @serve.deployment(name="arcade")
 @serve.ingress(app)
 class Server:
@@ -74,14 +89,14 @@ class Server:
     async def games(self, request: Request) -> Response:
         """The games and limits of this server."""
         if not self._admits(request):
-            return _UNAUTHORIZED
+            return _unauthorized()
         return JSONResponse(self.hub.describe())
 
     @app.get("/metrics")
     async def metrics(self, request: Request) -> Response:
         """Prometheus text of the replica that answers."""
         if not self._admits(request):
-            return _UNAUTHORIZED
+            return _unauthorized()
         return Response(self.hub.metrics.text(), media_type="text/plain; version=0.0.4")
 
     @app.websocket(PATH)
@@ -106,21 +121,6 @@ class Server:
     def _admits(self, request: Request) -> bool:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         return self.hub.knows_token(request.query_params.get("token") or bearer)
-
-
-_UNAUTHORIZED = JSONResponse(
-    {"error": "the access token is missing or wrong", "remedy": "add ?token=… or a bearer token"}, 401
-)
-
-
-def _is_stopping() -> bool:
-    """Whether Serve has told this replica to stop.
-
-    Behind its Python proxy Serve tells neither handlers nor user code (Ray 2.60), so its own flag is read.
-    """
-    worker = ray._private.worker.global_worker
-    replica = worker.actors.get(worker.actor_id)
-    return bool(getattr(getattr(replica, "_replica_impl", None), "_shutting_down", False))
 
 
 def bind(config: Config) -> serve.Application:

@@ -41,7 +41,8 @@ class Seat:
         self._wake = wake
         self._joined = False
         self._frames: deque[tuple[int, bytes]] = deque()
-        self._control: deque[bytes | str] = deque()
+        self._complaints: deque[str] = deque()
+        self._pong: int | None = None
         self._seen: int | None = None
         self._allowance = _BURST_S * config.messages_per_second
 
@@ -71,7 +72,8 @@ class Seat:
     def _obey(self, message: ClientMessage) -> None:
         kind = message.type
         if kind is ClientType.PING:
-            self._say(pack_pong(message.number))
+            self._pong = message.number
+            self.ready()
         elif kind is ClientType.SEEN:
             self._see(int(message.value))
         elif kind in (ClientType.PAUSE, ClientType.STEP) and not self.fps:
@@ -95,12 +97,8 @@ class Seat:
             self._wake()
 
     def _complain(self, error: str, remedy: str) -> None:
-        self._say(ErrorMessage(Close.BAD_MESSAGE, error, remedy, fatal=False).to_json())
-
-    def _say(self, message: bytes | str) -> None:
-        self._control.append(message)
-        if len(self._control) > self.config.waiting:
-            self.end(Close.SLOW_READER, "answers are not read", "read them, then resume")
+        if len(self._complaints) < self.config.waiting:
+            self._complaints.append(ErrorMessage(Close.BAD_MESSAGE, error, remedy, fatal=False).to_json())
         self.ready()
 
     def end(self, code: Close, error: str, remedy: str) -> None:
@@ -137,8 +135,11 @@ class Seat:
 
     def take(self) -> bytes | str | None:
         """The next message to send, if there is one and the client keeps up."""
-        if self._control:
-            return self._control.popleft()
+        if self._pong is not None:
+            number, self._pong = self._pong, None
+            return pack_pong(number)
+        if self._complaints:
+            return self._complaints.popleft()
         if not self._frames:
             return None
         if self._full(self._frames[0][0]):
