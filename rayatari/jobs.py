@@ -26,6 +26,7 @@ DASHBOARD = "http://127.0.0.1:8265"
 RUNTIME_ENV = Path("cluster/runtime_env.yaml")
 EXIT_FAILED = 1
 POLL_SECONDS = 0.5
+LOST_SECONDS = 120.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NEEDS_NO_RUNS = ("games", "show-config")
 
@@ -147,22 +148,31 @@ def _start(client: Any, words: Sequence[str], environment: dict[str, Any], setti
 
 
 async def _follow(client: Any, job: str) -> None:
-    """Print the job's output until it ends; a connection that breaks is taken up where it was."""
+    """Print the job's output until it ends; a connection that breaks is taken up where it was.
+
+    UserError when the cluster has not answered for ``LOST_SECONDS``.
+    """
     from aiohttp import ClientError
 
     shown = 0
+    heard = time.monotonic()
     while True:
         seen = 0
         try:
             async for text in client.tail_job_logs(job):
-                fresh = text[max(0, shown - seen) :]
+                print(text[max(0, shown - seen) :], end="", flush=True)
                 seen += len(text)
                 shown = max(shown, seen)
-                print(fresh, end="", flush=True)
-        except (ClientError, RuntimeError):
-            pass  # the dashboard restarts, or the network was away for a moment
-        if client.get_job_status(job).is_terminal():
-            return
+                heard = time.monotonic()
+            if client.get_job_status(job).is_terminal():
+                return
+            heard = time.monotonic()
+        except (ClientError, ConnectionError, RuntimeError):  # the dashboard restarts, or the network is away
+            if time.monotonic() - heard > LOST_SECONDS:
+                raise UserError(
+                    f"the cluster has not answered for {LOST_SECONDS:.0f} s; job {job} may still run: "
+                    "see 'ray job status' and 'ray job logs'"
+                ) from None
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -200,6 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return submit(words, JobSettings(**options))
+    except KeyboardInterrupt:  # before the job was sent, or again while it stops
+        return EXIT_INTERRUPTED
     except UserError as error:
         print(f"submit: error: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_USER_ERROR
