@@ -8,7 +8,6 @@ import time
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +25,6 @@ from rayatari.config.runtime import RayConfig
 from rayatari.config.schema import Config
 from rayatari.config.serve import ServeConfig
 from rayatari.games.palette import to_rgb
-from rayatari.games.spec import BUTTONS
-from rayatari.games.specs import SPECS
 from rayatari.protocol import FrameFlags, FrameMessage, Hello, Welcome, unpack_server, unpack_server_text
 from rayatari.serve.local import LocalServer, start_server
 
@@ -229,31 +226,6 @@ def test_a_gif_of_the_game_shows_what_the_canvas_showed(page: Page, browser: tup
     assert 900 <= sum(duration for _, duration in pictures) <= 60_000
 
 
-def test_a_gif_of_any_pictures_is_lossless(page: Page, tmp_path: Path) -> None:
-    """Noise fills the code table of LZW many times over; a still and a small change are special cases."""
-    rng = np.random.default_rng(0)
-    colours = rng.permutation(256**3)[:200]
-    rgb = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], -1).astype(np.uint8)
-    noise, smooth = rng.integers(0, 200, (210, 160)), np.add.outer(np.arange(210), np.arange(160)) // 2 % 200
-    dot = smooth.copy()
-    dot[200, 17] = 199 - dot[200, 17]
-    frames = np.stack([noise, smooth, smooth, dot]).astype(np.uint8)
-    answer = page.js(
-        f"""(async () => {{
-          const {{ GifEncoder }} = await import('/gif.js');
-          const gif = new GifEncoder(160, 210, {rgb.tolist()}, 2, 1);
-          for (const frame of {frames.reshape(4, -1).tolist()}) gif.add(Uint8Array.from(frame), 7);
-          return [...new Uint8Array(await gif.finish().arrayBuffer())];
-        }})()"""
-    )
-    (tmp_path / "any.gif").write_bytes(bytes(answer))
-    with Image.open(tmp_path / "any.gif") as film:
-        pictures = [(np.array(p.convert("RGB")), p.info["duration"]) for p in ImageSequence.Iterator(film)]
-    assert [duration for _, duration in pictures] == [70, 140, 70]
-    for (picture, _), frame in zip(pictures, frames[[0, 1, 3]], strict=True):
-        np.testing.assert_array_equal(picture, rgb[frame].repeat(2, 1))
-
-
 def test_a_saved_session_holds_every_frame_action_and_seed(page: Page, browser: tuple[Page, Path]) -> None:
     play(page)
     page.key_down("ArrowLeft")
@@ -272,44 +244,6 @@ def test_a_saved_session_holds_every_frame_action_and_seed(page: Page, browser: 
     assert len(names) == page.js(STEP) and {"LEFT", "FIRE", "NOOP"} >= set(names) >= {"LEFT", "NOOP"}
     steps = [frame.step for frame in frames]
     assert steps == sorted(steps)
-
-
-def test_buttons_make_the_actions_that_the_game_spec_names(page: Page) -> None:
-    held = [list(some) for count in range(6) for some in combinations(BUTTONS, count)]
-    keymap = {button: button for button in BUTTONS}
-    for spec in SPECS.values():
-        answer = page.js(
-            f"""(async () => {{
-              const {{ Input }} = await import('/input.js');
-              return {json.dumps(held)}.map((buttons) => {{
-                const input = new Input({{ change() {{}}, press() {{}} }});
-                input.configure({{ keymap: {json.dumps(keymap)}, actions: {json.dumps(spec.action_names)} }});
-                buttons.forEach((button) => input.press('test', button));
-                return input.action;
-              }});
-            }})()"""
-        )
-        assert answer == [spec.action_of_buttons(buttons) for buttons in held], spec.name
-
-
-def test_a_short_tap_counts_until_the_server_has_played_it(page: Page) -> None:
-    answer = page.js(
-        """(async () => {
-          const { Input } = await import('/input.js');
-          const input = new Input({ change() {}, press() {} });
-          const keymap = { a: 'left', d: 'right', f: 'fire' };
-          input.configure({ keymap, actions: ['NOOP', 'FIRE', 'RIGHT', 'LEFT'] });
-          input.keepTaps = true;
-          const seen = [];
-          const look = () => seen.push(input.actions[input.action]);
-          input.press('key', 'f'); input.told(5); input.release('key', 'f'); look();
-          input.played(4); look();
-          input.played(5); look();
-          input.press('key', 'a'); input.told(6); input.release('key', 'a'); input.press('key', 'd'); look();
-          return seen;
-        })()"""
-    )
-    assert answer == ["FIRE", "FIRE", "NOOP", "RIGHT"]
 
 
 @pytest.mark.parametrize(
