@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pygame.event import Event
@@ -31,6 +32,8 @@ class WindowedGame:
     """Name of the game."""
     steps: int = 0
     """Steps to play; 0 for no limit."""
+    between: Callable[[], None] = lambda: None
+    """Called whenever nothing is half done; may raise to end the game."""
 
     def __post_init__(self) -> None:
         self._paused = self._help = self._done = False
@@ -44,6 +47,7 @@ class WindowedGame:
         self.match.begin()
         due = drawn = 0.0
         while not self._done:
+            self.between()
             busy = False
             for event in self.window.events():
                 busy |= self._handle(event)

@@ -38,6 +38,8 @@ from rayatari.protocol import (
     unpack_server_text,
 )
 
+_IDLE_SECONDS = 60.0
+"""After how long a server that does not say it cuts off a client that is silent."""
 _SILENCE = 2.0
 """Seconds without an answer after which the player is told."""
 _WAITS = (0.25, 0.5, 1.0, 2.0)
@@ -179,7 +181,7 @@ class RemoteSide:
         try:
             while True:
                 try:
-                    data = socket.recv(timeout=self.welcome.limits["idle_s"] / 3)
+                    data = socket.recv(timeout=self.welcome.limits.get("idle_s", _IDLE_SECONDS) / 3)
                 except TimeoutError:
                     self._tell(ClientType.PING)
                     continue

@@ -41,9 +41,12 @@ class Recording:
 
     def close(self) -> list[str]:
         """Finish everything; a line about each file."""
-        lines = [self._dataset.close()]
-        if self._film:
-            lines.append(f"film: {self._film.close():,} frames in {self._film.path}")
+        lines = []
+        try:
+            lines.append(self._dataset.close())
+        finally:
+            if self._film:
+                lines.append(f"film: {self._film.close():,} frames in {self._film.path}")
         return lines
 
 

@@ -15,6 +15,7 @@ from rayatari.games.catalog import get_game
 from rayatari.games.emulator import Emulator
 from rayatari.games.spec import GameSpec
 from rayatari.games.specs import SPECS
+from rayatari.play.interrupt import interrupts_wait
 from rayatari.play.pilot import make_pilot
 from rayatari.play.recording import Recording, open_recording
 from rayatari.play.server import local_server
@@ -45,10 +46,11 @@ def run(config: Config) -> None:
         )
         if config.play.agent:
             match.hand_over(to_agent=True)
+        check = stack.enter_context(interrupts_wait())
         if config.play.headless:
-            play_headless(match, config.play.steps)
+            play_headless(match, config.play.steps, between=check)
         else:
-            _play_in_window(config, spec, match, period, stack)
+            _play_in_window(config, spec, match, period, check)
         print(f"play: {match.total:,} steps of {match.episodes:,} games")
 
 
@@ -112,15 +114,19 @@ def _recording(
             print("\n".join(recording.close()))
 
 
-def _play_in_window(config: Config, spec: GameSpec, match: Match, period: float, stack: ExitStack) -> None:
+def _play_in_window(
+    config: Config, spec: GameSpec, match: Match, period: float, check: Callable[[], None]
+) -> None:
     from rayatari.clients.app import WindowedGame
     from rayatari.clients.controls import Controls
     from rayatari.clients.window import Window
 
     panels = len(match.titles())
     window = Window(f"rayatari: {spec.title}", panels, config.play.scale, config.play.fullscreen)
-    stack.callback(window.close)
-    WindowedGame(match, window, Controls(spec), period, spec.title, config.play.steps).run()
+    try:
+        WindowedGame(match, window, Controls(spec), period, spec.title, config.play.steps, check).run()
+    finally:
+        window.close()
 
 
 def _seeds(config: Config, sessions: int) -> Callable[[int], int]:

@@ -81,6 +81,11 @@ class CountingServer:
         if forget:
             self.sessions.clear()
 
+    def babble(self) -> None:
+        """Send something that is no message."""
+        for connection in self._connections:
+            connection.send(b"\x81\x01 no frame")
+
     def _talk(self, connection: ServerConnection) -> None:
         self._connections.append(connection)
         try:

@@ -1,7 +1,9 @@
 """What is kept of a session: films that show it exactly, datasets that verify."""
 
 import dataclasses
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from rayatari.games.counting import COUNTING, CountingGame, read
 from rayatari.games.palette import to_rgb
 from rayatari.games.picture import COLOURS, indices
 from rayatari.play.film import find_ffmpeg, open_film
+from rayatari.play.interrupt import interrupts_wait
 from rayatari.play.recording import Recording, open_recording
 from rayatari.play.session import Source
 
@@ -225,3 +228,21 @@ def test_the_card_counts_the_sessions_and_holds_the_settings(tmp_path: Path) -> 
         "transitions": 10, "episodes": 1, "heldout_transitions": 0, "sessions": 1, "neural": False,
     }  # fmt: skip
     assert card["config"]["play"]["record"] == str(tmp_path / "mine")
+
+
+def test_an_interrupt_waits_until_what_is_recorded_is_whole() -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt), interrupts_wait() as check:
+        check()
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("the step is whole")
+        check()
+        done.append("never")
+    assert done == ["the step is whole"]
+
+
+def test_a_second_interrupt_does_not_wait() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts_wait():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("went on")

@@ -1,11 +1,14 @@
 """A match on a server: every step counted over real sockets, whatever happens to the connection."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from counting_server import IDLE_SECONDS, CountingServer
+from websockets.sync.server import serve
 
 from rayatari.agent.players import RandomPlayer
 from rayatari.clients.connection import websocket_url
@@ -282,6 +285,33 @@ def test_a_refusal_in_the_middle_ends_the_match_with_its_reason() -> None:
         with pytest.raises(UserError, match="another client"):
             until(match, lambda: False, act=False)
         match.close()
+
+
+def test_a_server_that_breaks_the_protocol_ends_the_match_with_its_reason() -> None:
+    with CountingServer() as server:
+        match = match_on(server)
+        match.begin()
+        until(match, lambda: match.total == 2)
+        server.babble()
+        with pytest.raises(UserError, match="broke the protocol"):
+            until(match, lambda: False, act=False)
+        match.close()
+
+
+def test_another_kind_of_server_is_not_mistaken_for_one_of_ours() -> None:
+    with serve(lambda connection: [connection.send(word) for word in connection], "127.0.0.1", 0) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        with pytest.raises(UserError, match="does not speak"):
+            RemoteSide(f"127.0.0.1:{other.socket.getsockname()[1]}", "breakout")
+        other.shutdown()
+
+
+def test_a_web_page_is_not_mistaken_for_a_server() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as page:
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        with pytest.raises(UserError, match=r"no (rayatari )?server"):
+            RemoteSide(f"127.0.0.1:{page.server_port}", "breakout")
+        page.shutdown()
 
 
 def test_no_server_is_one_line_with_a_remedy() -> None:
