@@ -22,8 +22,8 @@ class ServeConfig:
     origins: tuple[str, ...] = ()
     """Origins, such as ``https://play.example.org``, whose pages may connect beside the server's own."""
     ingress: Literal["auto", "direct", "proxy", "haproxy"] = "auto"
-    """Way of the bytes into Ray Serve. ``direct``: the replica listens itself; the fastest, one replica on
-    one machine. ``proxy``: Serve's Python proxy. ``haproxy``: HAProxy, fast too, but Linux only, and it
+    """Way of the bytes into Ray Serve. ``direct``: the replica itself listens; the fastest, one replica on
+    this machine. ``proxy``: Serve's Python proxy. ``haproxy``: HAProxy, fast too, but Linux only, and it
     opens ports 9101 and 8404 on every interface. ``auto`` is direct for one replica, proxy for more. A
     cluster that is joined keeps its own way."""
     replicas: int = 1
@@ -68,8 +68,8 @@ class ServeConfig:
             raise ValueError("replicas, sessions, limits and seconds must be above 0")
         if not 1 <= self.port <= 65535:
             raise ValueError("port must be 1 to 65535")
-        if self.message_bytes < 512:
-            raise ValueError("message_bytes must be at least 512: a hello needs room")
+        if not 512 <= self.message_bytes <= 65_536:
+            raise ValueError("message_bytes must be 512 to 65536")
         if self.window < 16:
             raise ValueError("window must be at least 16: clients say at every 8th frame what they have seen")
         if not 0 <= self.temperature <= 10:

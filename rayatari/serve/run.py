@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import logging
 import os
 import re
 import socket
@@ -19,6 +20,7 @@ from rayatari.games.catalog import get_game
 from rayatari.ray_session import joins_cluster, ray_session
 from rayatari.serve.local import free_port, wait_until_healthy
 from rayatari.serve.origin import is_loopback
+from rayatari.serve.sockets import DIRECT_HOST
 
 _SERVE_ENVIRONMENT = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "rayatari.serve.sockets:configure",
@@ -34,8 +36,9 @@ _HAPROXY_ENVIRONMENT = {
 }
 
 
-def _direct_environment(port: int) -> dict[str, str]:
+def _direct_environment(host: str, port: int) -> dict[str, str]:
     return {
+        DIRECT_HOST: host,
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(port),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(port + 1),
@@ -53,7 +56,9 @@ def run(config: Config) -> None:
         check_port(config.serve)
         os.environ.update(_SERVE_ENVIRONMENT)
         os.environ.update(_HAPROXY_ENVIRONMENT if ingress == "haproxy" else {})
-        os.environ.update(_direct_environment(config.serve.port) if ingress == "direct" else {})
+        os.environ.update(
+            _direct_environment(config.serve.host, config.serve.port) if ingress == "direct" else {}
+        )
     with ray_session(config.ray), _deployed(config, ingress):
         url = url_of(config.serve)
         print(f"rayatari: serving at {url} (Ctrl-C stops)", flush=True)
@@ -121,8 +126,8 @@ def choose_ingress(settings: ServeConfig) -> str:
 
 def url_of(settings: ServeConfig) -> str:
     """Address of the server as seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    return f"http://{host}:{settings.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 @contextlib.contextmanager
@@ -132,6 +137,7 @@ def _deployed(config: Config, ingress: str) -> Iterator[None]:
     from rayatari.serve.app import APPLICATION, bind
     from rayatari.serve.store import remove_vault
 
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)  # it tells of every start and stop
     host, port = config.serve.host, config.serve.port
     if ingress == "direct":
         host, port = "127.0.0.1", free_port()  # for the proxy, which is left without work
@@ -140,14 +146,25 @@ def _deployed(config: Config, ingress: str) -> Iterator[None]:
         try:
             serve.run(bind(config), name=APPLICATION, route_prefix="/")
         except RuntimeError as error:
-            raise UserError(_reason(str(error))) from None
-        wait_until_healthy(url_of(config.serve), 20)
+            said = serve.status().applications[APPLICATION].deployments.values()
+            raise UserError(_reason("\n".join([str(error), *(item.message for item in said)]))) from None
+        _check_address(url_of(config.serve))
         yield
     finally:
         serve.delete(APPLICATION)
         remove_vault(APPLICATION)
-        if ingress != "joined":
+        if ingress == "haproxy":  # a process of its own; all else ends with the local node
             serve.shutdown()
+
+
+def _check_address(url: str) -> None:
+    try:
+        wait_until_healthy(url, 20)
+    except UserError:
+        raise UserError(
+            f"the server runs, but not at {url}: Serve on this cluster listens on another address, "
+            "give that with host=… and port=…"
+        ) from None
 
 
 def _reason(text: str) -> str:
@@ -163,6 +180,8 @@ def _stay() -> None:
 
     while True:
         time.sleep(2)
-        status = serve.status().applications[APPLICATION]
+        status = serve.status().applications.get(APPLICATION)
+        if status is None:
+            raise UserError("the server was removed from the cluster: start it again")
         if status.status in ("DEPLOY_FAILED", "NOT_STARTED"):
             raise UserError(_reason(status.message))

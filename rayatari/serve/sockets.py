@@ -1,8 +1,11 @@
 """Socket settings that Ray Serve leaves at their defaults and offers no option for (Ray 2.60)."""
 
 import functools
+import os
 from typing import Any
 
+DIRECT_HOST = "RAYATARI_DIRECT_HOST"
+"""Environment variable: address on which a replica listens by itself, apart from Serve's idle proxy."""
 MOST_BYTES = 65_536
 """Messages over this never reach a session: uvicorn closes with 1009."""
 
@@ -13,7 +16,8 @@ def configure() -> list[Any]:
     Adds no middleware, but has two settings changed before the server starts.
     """
     _limit_websockets()
-    _reuse_ports()
+    if os.environ.get(DIRECT_HOST):
+        _listen_directly(os.environ[DIRECT_HOST])
     return []
 
 
@@ -33,8 +37,8 @@ def _limit_websockets() -> None:
     uvicorn.Config.__init__ = with_limits  # type: ignore[method-assign]
 
 
-def _reuse_ports() -> None:
-    """Let a new replica listen where a killed one did, whose connections the system remembers a while."""
+def _listen_directly(host: str) -> None:
+    """Have replicas listen on ``host``, also on the port of a killed one, which the system still holds."""
     from ray.serve._private import replica
 
     original = replica.start_asgi_http_server
@@ -42,7 +46,8 @@ def _reuse_ports() -> None:
         return
 
     @functools.wraps(original)
-    async def reusing(*args: Any, **kwargs: Any) -> Any:
-        return await original(*args, **{**kwargs, "enable_so_reuseport": True})
+    async def reusing(app: Any, options: Any, **kwargs: Any) -> Any:
+        options = options.model_copy(update={"host": host})
+        return await original(app, options, **{**kwargs, "enable_so_reuseport": True})
 
     replica.start_asgi_http_server = reusing

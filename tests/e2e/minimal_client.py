@@ -20,7 +20,7 @@ class MinimalClient:
         self.hello = {"type": "hello", "version": 1, **hello}
         self.welcome: dict[str, Any] = {}
         self.errors: list[dict[str, Any]] = []
-        self.number = 0
+        self.number = self.unseen = 0
         self.sees = True
         self.socket: ClientConnection
 
@@ -53,7 +53,9 @@ class MinimalClient:
         values = dict(zip(names.split(), HEAD.unpack_from(data), strict=True))
         pixels = zlib.decompress(data[32:]) if values["encoding"] else data[32:]
         assert len(pixels) == self.welcome["height"] * self.welcome["width"]
-        if self.sees and values["sequence"] % 8 == 0:
+        self.unseen += 1
+        if self.sees and self.unseen == 8:
+            self.unseen = 0
             await self.say(8, "I", values["sequence"])
         return {**values, "pixels": pixels}
 
