@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rayatari.checkpoint import CARD, is_finished, new_card, read_card
+from rayatari.checkpoint import CARD, Card, is_finished, new_card, read_card
 from rayatari.config.schema import Config
 from rayatari.dataset.chunk import SCHEMA_VERSION, decode_chunk, encode_chunk
 from rayatari.dataset.info import SPLITS, DatasetInfo, ShardInfo, load_info, write_info
@@ -96,7 +96,7 @@ class SessionDataset:
             "heldout_transitions": info.count("heldout"),
             _SESSIONS: self.sessions + 1, _NEURAL: self._source.neural,
         }  # fmt: skip
-        self._storage.write_json(CARD, asdict(new_card(_KIND, self._config, metrics=metrics)))
+        self._storage.write_json(CARD, asdict(_without_token(new_card(_KIND, self._config, metrics=metrics))))
         added = sum(shard.transitions for _, shard in written)
         return f"dataset: {added:,} transitions added to {self.folder}, which holds {info.transitions:,}"
 
@@ -189,6 +189,15 @@ class SessionDataset:
             shards=tuple(shards),
         )
         return _joined(earlier, added) if earlier else added
+
+
+def _without_token(card: Card) -> Card:
+    """The card without the access tokens of servers, which are secret."""
+    config = {**card.config}
+    for section in ("play", "serve"):
+        config[section] = {**config[section], "token": ""}
+    words = [word for word in card.command.split(" ") if "token=" not in word]
+    return replace(card, config=config, command=" ".join(words))
 
 
 def _joined(first: DatasetInfo, second: DatasetInfo) -> DatasetInfo:

@@ -219,14 +219,21 @@ def test_without_an_encoder_an_mp4_is_refused_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_card_counts_the_sessions_and_holds_the_settings(tmp_path: Path) -> None:
-    recording = record(tmp_path / "mine")
+def test_the_card_counts_the_sessions_and_holds_the_settings_but_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["rayatari", "play", "token=secret", "serve.token=secret", "steps=3"])
+    words = [f"record={tmp_path / 'mine'}", "token=secret", "serve.token=secret"]
+    recording = open_recording(load_config([], words, "play"), COUNTED, ["counting"], 1 / 15)
     play(recording, 1, 10)
     recording.close()
     card = Storage(str(tmp_path / "mine")).read_json("card.json", "card", "")
     assert card["metrics"] == {
         "transitions": 10, "episodes": 1, "heldout_transitions": 0, "sessions": 1, "neural": False,
     }  # fmt: skip
+    assert card["config"]["play"]["token"] == card["config"]["serve"]["token"] == ""
+    assert card["command"] == "rayatari play steps=3"
+    assert "secret" not in (tmp_path / "mine" / "card.json").read_text()
     assert card["config"]["play"]["record"] == str(tmp_path / "mine")
 
 
