@@ -5,6 +5,7 @@ import contextlib
 import json
 import random
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,15 @@ async def attack(url: str, seed: int, count: int) -> int:
     return connections
 
 
+async def watch(client: MinimalClient) -> None:
+    """Read frames as they come, each newer than the one before."""
+    last = -1
+    while True:
+        sequence = (await client.frame())["sequence"]
+        assert sequence > last
+        last = sequence
+
+
 @pytest.mark.parametrize("count", [5_000, pytest.param(100_000, marks=[pytest.mark.slow])])
 @pytest.mark.timeout(1200)
 def test_rubbish_harms_nobody(server: LocalServer, count: int) -> None:
@@ -116,14 +126,18 @@ def test_rubbish_harms_nobody(server: LocalServer, count: int) -> None:
             before = memory_mb(server)
             await steady.frame()
             attacks = [asyncio.create_task(attack(address, seed, count // 4)) for seed in range(1, 5)]
-            steps, sequences = [], []
+            watching = asyncio.create_task(watch(live))
+            steps, waits = [], []
             while not all(task.done() for task in attacks):
+                asked = time.monotonic()
                 await steady.act(len(steps) % 4)
                 steps.append((await steady.frame())["step"])
-                sequences.append((await live.frame())["sequence"])
+                waits.append(time.monotonic() - asked)
             connections = sum([await task for task in attacks])
             assert steps == list(range(1, len(steps) + 1))
-            assert sequences == sorted(set(sequences))
+            assert not watching.done()
+            watching.cancel()
+            print(f"{len(steps)} steps meanwhile, the slowest took {max(waits):.2f} s")
             await asyncio.sleep(6)  # sessions that were left are forgotten
             for _ in range(3):
                 await steady.act(0)
