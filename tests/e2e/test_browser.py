@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from base64 import b64decode
@@ -55,7 +56,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     policy = Policy(model, half_precision(QNetwork(model.network).state_dict()))
     save_policy(folder / "agent", policy, new_card(KIND, Config(), model=model_record(model)))
     game = write_paddle_game(folder / "game")
-    serve = ServeConfig(bundles=(str(game),), agents=(str(folder / "agent"),), threads=1)
+    with socket.socket() as probe:  # a port that no other server here is likely to take
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    serve = ServeConfig(bundles=(str(game),), agents=(str(folder / "agent"),), threads=1, port=port)
     return replace(CONFIG, serve=serve, ray=RayConfig(num_cpus=2, object_store_mb=100))
 
 
