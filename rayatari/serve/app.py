@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,5 +144,10 @@ def bind(config: Config) -> serve.Application:
 
 
 def build(args: dict[str, Any]) -> serve.Application:
-    """For Serve config files: ``import_path: rayatari.serve.app:build``, ``args`` as in a rayatari config."""
-    return bind(validate(args))
+    """For Serve config files: ``import_path: rayatari.serve.app:build``, ``args`` as in a rayatari config.
+
+    An empty token is that of RAYATARI_TOKEN on the cluster.
+    """
+    config = validate(args)
+    token = config.serve.token or os.environ.get("RAYATARI_TOKEN", "")
+    return bind(replace(config, serve=replace(config.serve, token=token)))
