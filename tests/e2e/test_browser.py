@@ -139,6 +139,15 @@ def test_pause_stops_the_game_and_step_makes_one_step(page: Page) -> None:
     page.wait(f"{STEP} > {stood + 4}")
 
 
+def test_a_hidden_tab_pauses_the_game(page: Page) -> None:
+    play(page)
+    page.js(
+        "Object.defineProperty(document, 'hidden', {value: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    page.wait(f"{STATUS} === 'Paused'")
+
+
 def test_a_new_game_begins_from_the_seed_that_was_typed(page: Page) -> None:
     play(page)
     page.press("KeyP")
