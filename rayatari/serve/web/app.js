@@ -3,15 +3,15 @@
 import { Connection } from "./connection.js";
 import { GifEncoder } from "./gif.js";
 import { Input } from "./input.js";
+import { listen } from "./listen.js";
 import { Meters } from "./meters.js";
-import { $, note, showButtons, showGames, showKeys, showMeters, showOverlay, showScore, showStatus } from "./panel.js";
+import { $, note, showButtons, showGames, showKeys, showOverlay, showScore, showStatus } from "./panel.js";
 import { Flag, Kind, pixelsOf } from "./protocol.js";
 import { Screen } from "./screen.js";
 import { SessionLog, download } from "./session.js";
 
 const MOST_GIF_FRAMES = 1800;
 const MOST_SEED = 2 ** 31; // seeds drawn here; a typed one may be twice that
-const COMMANDS = { KeyP: "togglePause", Period: "step", KeyR: "reset", KeyT: "toggleAgent", KeyG: "toggleGif" };
 
 class Player {
   constructor() {
@@ -373,62 +373,6 @@ function playAddress() {
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   address.search = address.hash = "";
   return address;
-}
-
-/** Keys that this element needs for itself. */
-function keepsKey(element, code) {
-  if (element.matches("input:not([type=range]), select, textarea")) return true;
-  if (element.matches("input[type=range]")) return code.startsWith("Arrow");
-  return element.matches("button, a") && (code === "Space" || code === "Enter");
-}
-
-function listen(player) {
-  addEventListener("keydown", (event) => {
-    const { code, target, repeat } = event;
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    if (code === "Escape") $("screen").focus({ preventScroll: true });
-    if (target instanceof Element && keepsKey(target, code)) return;
-    if (player.input.knows(code)) {
-      event.preventDefault();
-      if (!repeat) player.input.press("key", code);
-    } else if (COMMANDS[code] && (!repeat || code === "Period")) {
-      event.preventDefault();
-      player[COMMANDS[code]]();
-    }
-  });
-  addEventListener("keyup", ({ code }) => player.input.release("key", code));
-  addEventListener("blur", () => player.input.releaseAll());
-  addEventListener("online", () => player.connection.hurry());
-  document.addEventListener("visibilitychange", () => player.looked(!document.hidden));
-
-  const commands = { pause: "togglePause", step: "step", reset: "reset", agent: "toggleAgent", gif: "toggleGif", save: "save" };
-  for (const [id, command] of Object.entries(commands)) {
-    $(id).addEventListener("click", ({ detail }) => {
-      player[command]();
-      if (detail) $("screen").focus({ preventScroll: true }); // the mouse's focus would catch the space bar
-    });
-  }
-  $("overlay-box").addEventListener("submit", (event) => {
-    event.preventDefault();
-    player.confirmed();
-  });
-  $("game").addEventListener("change", ({ target }) => player.choose(target.value));
-  $("temperature").addEventListener("input", ({ target }) => player.setTemperature(Number(target.value)));
-  $("speed").addEventListener("change", () => player.setSpeed());
-  $("shape").addEventListener("change", ({ target }) => {
-    player.screen.shape = target.value;
-    player.screen.fit();
-  });
-  player.input.attachTouch($("pad"), $("fire"));
-  setInterval(() => {
-    showMeters(player.meters.read());
-    player.showStatus();
-  }, 500);
-  const poll = () => {
-    player.input.pollGamepads();
-    requestAnimationFrame(poll);
-  };
-  poll();
 }
 
 const player = new Player();
