@@ -16,6 +16,7 @@ from starlette.websockets import WebSocketState
 
 from rayatari.config.load import validate
 from rayatari.config.schema import Config
+from rayatari.models.hardware import keep_freed_memory
 from rayatari.protocol import PATH
 from rayatari.serve.arcade import open_arcade
 from rayatari.serve.connection import serve_socket
@@ -61,6 +62,7 @@ class Server:
 
     async def __init__(self, config: Config) -> None:  # type: ignore[misc]
         self.config = config.serve
+        keep_freed_memory(one_arena=True)
         arcade = open_arcade(config)
         loop = asyncio.get_running_loop()
         context = serve.get_replica_context()

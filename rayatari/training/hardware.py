@@ -1,16 +1,12 @@
 """What the training loop runs on: device, precision, threads, memory."""
 
-import ctypes
 import os
-import sys
 
 import torch
 
 from rayatari.config.runtime import TrainingConfig
 from rayatari.errors import UserError
-from rayatari.models.hardware import fast_bf16
-
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+from rayatari.models.hardware import fast_bf16, keep_freed_memory
 
 
 def pick_device(name: str) -> torch.device:
@@ -36,9 +32,4 @@ def set_up_cpu(config: TrainingConfig) -> None:
     back as page faults, which cost a third of the step.
     """
     torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // config.workers))
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl does not
-        if mallopt is not None:
-            mallopt(_M_MMAP_MAX, 0)
-            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-            mallopt(_M_TOP_PAD, 128 * 2**20)
+    keep_freed_memory()
