@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from rayatari.agent.intercept import InterceptPlayer
 from rayatari.checkpoint import is_finished
 from rayatari.config.record import PlayerConfig
 from rayatari.errors import UserError
@@ -24,7 +25,7 @@ _REACH = 3.0
 """Farthest from the middle of the paddle that the ball is caught, in pixels; the paddle is 16 wide."""
 _STILL = 4.0
 """Pixels off that spot at which the paddle rests: it overshoots where it chases the last ones."""
-_KINDS = "random, noop, follow, agent, agent:weak, agent:middle, agent:step-N or policy:PATH"
+_KINDS = "random, noop, follow, intercept, agent, agent:weak, agent:middle, agent:step-N or policy:PATH"
 
 
 class Player(Protocol):
@@ -41,9 +42,9 @@ class Player(Protocol):
 
 
 def make_player(text: str, spec: GameSpec) -> Player:
-    """The player that ``text`` names: ``random``, ``noop``, ``follow`` or ``policy:PATH``.
+    """The player that ``text`` names: ``random``, ``noop``, ``follow``, ``intercept`` or ``policy:PATH``.
 
-    UserError for any other text, for ``follow`` in a game whose ball nobody can read, and for a policy
+    UserError for any other text, for a scripted one in a game that nobody can read, and for a policy
     that is missing, damaged or of another game. ``agent`` is resolved by :func:`locate_agent` first.
     """
     kind, _, path = text.partition(":")
@@ -53,6 +54,8 @@ def make_player(text: str, spec: GameSpec) -> Player:
         return NoopPlayer(noop_action(spec))
     if text == "follow":
         return FollowPlayer(spec)
+    if text == "intercept":
+        return InterceptPlayer(spec)
     if kind == "policy" and path:
         return _policy_player(Path(path), spec)
     raise UserError(f"unknown player '{text}': choose {_KINDS}")

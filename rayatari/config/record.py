@@ -9,7 +9,8 @@ class PlayerConfig:
     """One player of the mix, and how it errs. Different errors show the world model different states."""
 
     player: str
-    """``random``, ``noop``, ``follow`` (keeps the paddle under the ball), ``agent`` (the run's own best),
+    """``random``, ``noop``, ``follow`` (keeps the paddle under the ball), ``intercept`` (goes where the
+    ball will land), ``agent`` (the run's own best),
     ``agent:weak``, ``agent:middle`` or ``agent:step-N`` (of those that training kept; weak and middle by
     score), or ``policy:PATH``."""
     share: float = 1.0

@@ -55,7 +55,7 @@ class TrainingConfig:
     """Logical CPUs that Ray reserves for a worker; what the workers leave free reads the data."""
     max_failures: int = 3
     """Worker failures after which a Ray Train run gives up."""
-    resident: Literal["auto", "yes", "no"] = "auto"
+    resident: Literal["auto", "always", "never"] = "auto"
     """Keep all of a worker's frames in its device's memory (36 kB each) and cut windows there; ``auto``
     does so on a GPU where they fill at most half of it."""
     shuffle_frames: int = 6000

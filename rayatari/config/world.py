@@ -100,6 +100,8 @@ class WorldConfig:
 
     steps: int = 20_000
     """Optimizer steps."""
+    minutes: float = 0.0
+    """Minutes after which training ends even so, its schedules kept in proportion; 0 sets no limit."""
     dataset: str = ""
     """Dataset to learn from, a folder or URI; empty is the run's own."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -122,6 +124,8 @@ class MapperConfig:
 
     steps: int = 20_000
     """Optimizer steps."""
+    minutes: float = 0.0
+    """Minutes after which training ends even so, its schedules kept in proportion; 0 sets no limit."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer."""
     decoder_rate: float = 0.25
@@ -138,10 +142,3 @@ class MapperConfig:
     """Rounds of masked decoding (Chang et al., 2022) in which the codes of a frame are sampled at play."""
     start_frames: int = 8
     """Starts of real episodes that go into the bundle, from which games begin."""
-
-    def longest_unroll(self, progress: float) -> int:
-        """Steps that a window may be under way at this share of the training, 1 to ``unroll``."""
-        if progress < self.unroll_from or self.unroll < 2:
-            return 1
-        grown = min(1.0, 2 * (progress - self.unroll_from) / (1 - self.unroll_from))
-        return max(2, round(self.unroll * grown))

@@ -39,7 +39,7 @@ def training_windows(
     device as a whole, and windows are drawn there.
     """
     training = task.config.training
-    if training.resident == "yes" or (training.resident == "auto" and _fits(task, device)):
+    if training.resident == "always" or (training.resident == "auto" and _fits(task, device)):
         windows = ResidentWindows(_resident(task, passes, device), task.history, task.horizon, _weights(task))
         return windows.batches(share, hash(tuple(seed)) % 2**32)
     batches = window_batches(

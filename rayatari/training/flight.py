@@ -14,7 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rayatari.config.world import MapperConfig
 from rayatari.models.windows import Lesson, Windows, lesson_at
+
+
+def longest_unroll(config: MapperConfig, progress: float) -> int:
+    """Steps that a window may be under way at this share of the training, 1 to ``unroll``."""
+    if progress < config.unroll_from or config.unroll < 2:
+        return 1
+    grown = min(1.0, 2 * (progress - config.unroll_from) / (1 - config.unroll_from))
+    return max(2, round(config.unroll * grown))
 
 
 class Flight:

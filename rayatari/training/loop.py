@@ -88,11 +88,10 @@ class Trainer:
         config = self.task.config.training
         logs: list[Tensor] = []
         started = time.monotonic() - self.seconds
-        while self.step < self.task.steps:
+        while self.done < 1:
             logs.append(self._train_step(flight))
             self.seconds = time.monotonic() - started
-            last = self.step == self.task.steps
-            if last or self.step % config.checkpoint_every == 0:
+            if self.done >= 1 or self.step % config.checkpoint_every == 0:
                 metrics = self._means(logs)
                 tested, picture = self._test(heldout)
                 report(Report(self.step, {**metrics, **tested}, picture, self.state()))
@@ -101,10 +100,16 @@ class Trainer:
                 report(Report(self.step, self._means(logs)))
                 logs = []
 
+    @property
+    def done(self) -> float:
+        """Share of the training that is behind: of its steps, or of its time where that is limited."""
+        minutes = self.task.minutes
+        return max(self.step / self.task.steps, self.seconds / (60 * minutes) if minutes else 0.0)
+
     def _train_step(self, flight: Flight) -> Tensor:
         """One step on the windows under way; returns its logs, float (L,)."""
-        progress = self.step / self.task.steps
-        rate = learning_rate(self.task.optimizer, self.step, self.task.steps)
+        progress = self.done
+        rate = learning_rate(self.task.optimizer, self.step, progress)
         self.step += 1
         self.progress.fill_(progress)
         self.averaging.fill_(1 - min(self.task.optimizer.averaging, self.step / (self.step + 10)))
@@ -137,7 +142,7 @@ class Trainer:
                 f"training diverged before step {self.step} (loss {means['loss']:.3g}): lower "
                 "the optimizer's lr, or use training.precision=fp32, and run again"
             )
-        rate = learning_rate(self.task.optimizer, self.step, self.task.steps)
+        rate = learning_rate(self.task.optimizer, self.step, self.done)
         return {name: value for name, value in means.items() if not math.isnan(value)} | {
             "learning_rate": rate
         }
@@ -211,10 +216,13 @@ def make_generator(device: torch.device) -> torch.Generator:
     return torch.Generator()
 
 
-def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine from ``lr`` to ``final_lr`` · ``lr`` (Loshchilov & Hutter, 2017)."""
+def learning_rate(config: OptimizerConfig, step: int, progress: float) -> float:
+    """Linear warm-up, then a cosine from ``lr`` to ``final_lr`` · ``lr`` (Loshchilov & Hutter, 2017).
+
+    ``progress`` is the share of the training that is behind, 0 to 1.
+    """
     warm = min(1.0, (step + 1) / max(1, config.warmup))
-    cosine = 0.5 + 0.5 * math.cos(math.pi * step / steps)
+    cosine = 0.5 + 0.5 * math.cos(math.pi * min(1.0, progress))
     return config.lr * warm * (config.final_lr + (1 - config.final_lr) * cosine)
 
 

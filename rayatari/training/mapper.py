@@ -18,6 +18,7 @@ from rayatari.models.playable import PlayableWorld
 from rayatari.models.sampling import sample_step
 from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
+from rayatari.training.flight import longest_unroll
 from rayatari.training.pictures import prediction_sheet
 from rayatari.training.stage import (
     StageTask,
@@ -46,6 +47,11 @@ class MapperTask(StageTask):
         return self.config.mapper.steps
 
     @property
+    def minutes(self) -> float:
+        """Limit of the training's time, 0 for none."""
+        return self.config.mapper.minutes
+
+    @property
     def optimizer(self) -> OptimizerConfig:
         """Optimizer settings."""
         return self.config.mapper.optimizer
@@ -70,7 +76,7 @@ class MapperTask(StageTask):
 
     def longest_unroll(self, progress: float) -> int:
         """Steps that a window may be under way: 1 until unrolls begin, then growing."""
-        return self.config.mapper.longest_unroll(progress)
+        return longest_unroll(self.config.mapper, progress)
 
     def own_share(self) -> float:
         """As the config says."""

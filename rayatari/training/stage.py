@@ -15,12 +15,14 @@ from rayatari.dataset.info import DatasetInfo, read_info
 from rayatari.dataset.windows import WindowBatch
 from rayatari.errors import UserError
 from rayatari.models.frames import FrameCodec
+from rayatari.models.hardware import place
 from rayatari.models.latent_action import LatentActionModel, make_codec
 from rayatari.models.perceptual import Perception
 from rayatari.models.playable import reward_indices
 from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
 from rayatari.training.feed import heldout_windows
+from rayatari.training.hardware import pick_device
 from rayatari.training.task import Task
 
 
@@ -96,6 +98,8 @@ def run_backend(task: Task, folder: Path) -> dict[str, Any]:
             f"a batch of {task.optimizer.batch} cannot be shared by {config.workers} workers: "
             "set training.workers to a divisor of it"
         )
+    if task.minutes and config.workers > 1:
+        raise UserError("several workers cannot end by their clocks: limit the training in steps, minutes=0")
     if config.backend == "local":
         from rayatari.training import local_backend
 
@@ -120,11 +124,12 @@ def bundle_weights(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 def kept_metrics(task: Task, state: Mapping[str, Any]) -> dict[str, float]:
     """Measures of the best weights on held-out windows, for the card."""
+    device = pick_device(task.config.training.device)
     model = task.build()
     model.load_state_dict(state["best"]["weights"])
-    model.eval()
+    place(model.eval(), device)
     with torch.no_grad():
-        tested = task.test(model, heldout_windows(task, torch.device("cpu")))
+        tested = task.test(model, heldout_windows(task, device))
     return {name: float(f"{float(value):.4g}") for name, value in tested.items()} | {
         "step": state["best"]["step"],
         "parameters": sum(p.numel() for p in model.parameters()),

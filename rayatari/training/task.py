@@ -32,6 +32,10 @@ class Task(Protocol):
         """Optimizer steps in all."""
 
     @property
+    def minutes(self) -> float:
+        """Minutes after which training ends even so; 0 sets no limit."""
+
+    @property
     def optimizer(self) -> OptimizerConfig:
         """Optimizer settings."""
 

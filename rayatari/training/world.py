@@ -45,6 +45,11 @@ class WorldTask(StageTask):
         return self.config.world.steps
 
     @property
+    def minutes(self) -> float:
+        """Limit of the training's time, 0 for none."""
+        return self.config.world.minutes
+
+    @property
     def optimizer(self) -> OptimizerConfig:
         """Optimizer settings."""
         return self.config.world.optimizer

@@ -10,7 +10,7 @@ from worlds import small_playable, windows
 from rayatari.config.world import MapperConfig
 from rayatari.models.sampling import sample_step
 from rayatari.models.windows import Windows
-from rayatari.training.flight import Flight
+from rayatari.training.flight import Flight, longest_unroll
 
 HISTORY = 4
 
@@ -70,5 +70,5 @@ def test_the_past_under_way_is_what_the_game_would_show() -> None:
 
 @pytest.mark.parametrize(("progress", "longest"), [(0, 1), (0.59, 1), (0.6, 2), (0.7, 4), (0.8, 8), (1, 8)])
 def test_unrolls_grow(progress: float, longest: int) -> None:
-    assert MapperConfig(unroll=8, unroll_from=0.6).longest_unroll(progress) == longest
-    assert MapperConfig(unroll=1, unroll_from=0.0).longest_unroll(progress) == 1
+    assert longest_unroll(MapperConfig(unroll=8, unroll_from=0.6), progress) == longest
+    assert longest_unroll(MapperConfig(unroll=1, unroll_from=0.0), progress) == 1

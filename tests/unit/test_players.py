@@ -55,6 +55,13 @@ def test_following_the_ball_beats_random_play_by_far() -> None:
     assert follow > 3 * random
 
 
+def test_intercepting_the_ball_beats_following_it() -> None:
+    intercept = [score(make_player("intercept", BREAKOUT), seed, 2600) for seed in range(4)]
+    follow = [score(make_player("follow", BREAKOUT), seed, 2600) for seed in range(4)]
+    assert sum(intercept) > 1.5 * sum(follow)
+    assert max(intercept) > 200
+
+
 def test_following_serves_when_no_ball_is_seen() -> None:
     fire = BREAKOUT.action_names.index("FIRE")
     assert fire in actions(make_player("follow", BREAKOUT), 0, 5)

@@ -77,7 +77,7 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return monkeypatch.undo
 
 
-@pytest.mark.parametrize("resident", ["no", "yes"])
+@pytest.mark.parametrize("resident", ["never", "always"])
 def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(
     config: Config, resident: str
 ) -> None:
@@ -240,6 +240,12 @@ def test_divergence_is_said_and_loses_nothing(config: Config) -> None:
         (lambda c: replace(c, training=replace(TRAINING, workers=3)), "shared by 3 workers"),
         (lambda c: replace(c, training=replace(TRAINING, workers=2)), "backend=ray"),
         (lambda c: replace(c, training=replace(TRAINING, device="cuda")), "no GPU"),
+        (
+            lambda c: replace(
+                c, training=replace(TRAINING, workers=2, backend="ray"), world=replace(c.world, minutes=1.0)
+            ),
+            "in steps",
+        ),
         (lambda c: replace(c, training=replace(TRAINING, heldout_windows=10_000)), "held-out windows"),
         (lambda c: replace(c, world=replace(c.world, dataset="nowhere")), "no finished dataset"),
     ],
@@ -285,9 +291,17 @@ def test_muon_moves_all_directions_alike() -> None:
         assert values.min() > 0.5 and values.max() < 1.5
 
 
+def test_training_can_end_by_the_clock(config: Config) -> None:
+    world.run(replace(config, world=replace(config.world, steps=1_000_000, minutes=0.03)))
+    folder = stage_dir(config, "world")
+    rates = [r["learning_rate"] for r in read_jsonl(folder / "metrics.jsonl")]
+    assert 1 < len(rates) < 1000 and rates[-1] < 0.1 * max(rates)
+    assert is_finished(folder)
+
+
 def test_the_learning_rate_warms_up_and_falls() -> None:
     settings = OptimizerConfig(lr=1.0, warmup=10, final_lr=0.1)
-    rates = [learning_rate(settings, step, 100) for step in range(100)]
+    rates = [learning_rate(settings, step, step / 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0, abs=0.03)
     assert rates[99] == pytest.approx(0.1, abs=0.01)
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
