@@ -4,13 +4,14 @@ that loading needs. No pickle is ever read.
 The card is written last, so a folder with a card is a finished artifact.
 """
 
+import hashlib
 import json
 import platform
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,6 +52,8 @@ class Card:
     """Git revision of the source tree, ``+dirty`` when it held uncommitted changes."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions of Python and the packages that matter."""
+    checksum: str = ""
+    """SHA-256 of ``weights.safetensors``."""
 
 
 def new_card(kind: str, config: Config, **fields: Any) -> Card:
@@ -122,22 +125,27 @@ def save_bundle(folder: Path, card: Card, tensors: Mapping[str, Any]) -> None:
 
     from rayatari.paths import write_atomic
 
-    write_atomic(folder / WEIGHTS, save(dict(tensors)))
-    write_card(folder, card)
+    data = save(dict(tensors))
+    write_atomic(folder / WEIGHTS, data)
+    write_card(folder, replace(card, checksum=hashlib.sha256(data).hexdigest()))
 
 
-def load_bundle(folder: Path, kind: str, remedy: str, device: str = "cpu") -> tuple[Card, dict[str, Any]]:
-    """Read ``(card, tensors)``; UserError when anything is missing, truncated or of another kind."""
+def load_bundle(folder: Path, kind: str, remedy: str) -> tuple[Card, dict[str, Any]]:
+    """Read ``(card, tensors)``; UserError when anything is missing, damaged or of another kind."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     card = read_card(folder, kind, remedy)
     try:
-        return card, load_file(folder / WEIGHTS, device=device)
+        data = (folder / WEIGHTS).read_bytes()
+        tensors = load(data)
     except FileNotFoundError:
         raise UserError(f"{folder / WEIGHTS} not found: {remedy}") from None
     except SafetensorError as error:
         raise UserError(f"{folder / WEIGHTS} is damaged ({error}): {remedy}") from None
+    if card.checksum and card.checksum != hashlib.sha256(data).hexdigest():
+        raise UserError(f"{folder / WEIGHTS} is damaged (its checksum is not that of the card): {remedy}")
+    return card, tensors
 
 
 @cache

@@ -2,7 +2,7 @@
 
     python scripts/gpu_agents.py OUT [--minutes 9.3] [--games breakout,pong,enduro] [key=value ...]
 
-Each game is a process of its own: rayatari train-agent with configs/<game>.yaml and configs/gpu-agent.yaml.
+Each game is a process of its own: rayatari train-agent with configs/<game>.yaml and configs/gpu-local.yaml.
 The limit holds for everything, start and final evaluation included. OUT receives two archives a game:
 <game>-best.tar.gz (the best policy, its card and GIF, metrics.jsonl) and <game>-others.tar.gz (a weak and a
 middle one), and log.txt. A game that crashed or ran late leaves the best policy that it had evaluated.
@@ -41,7 +41,7 @@ class Game:
         work.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable, "-m", "rayatari",
-            "--config", str(ROOT / f"configs/{name}.yaml"), "--config", str(ROOT / "configs/gpu-agent.yaml"),
+            "--config", str(ROOT / f"configs/{name}.yaml"), "--config", str(ROOT / "configs/gpu-local.yaml"),
             "train-agent", f"runs={work}", f"name={name}", f"minutes={minutes:.3f}", *settings,
         ]  # fmt: skip
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -14,6 +14,7 @@ import rayatari  # noqa: F401  registers the environments
 from rayatari.errors import UserError
 from rayatari.games.palette import to_rgb
 from rayatari.games.specs import SPECS
+from rayatari.models.neural_env import SHIPPED
 from rayatari.models.neural_game import LooseGame, NeuralGame
 
 ID = "rayatari/Breakout-v0"
@@ -147,6 +148,7 @@ def test_each_of_the_seven_games_is_registered() -> None:
         (lambda b: (b / "card.json").write_text("{"), "damaged"),
         (lambda b: (b / "weights.safetensors").unlink(), "not found"),
         (lambda b: (b / "weights.safetensors").write_bytes(b"\0" * 100), "damaged"),
+        (lambda b: _flip_a_bit(b / "weights.safetensors"), "checksum"),
         (lambda b: _edit_card(b, kind="world"), "world artifact"),
         (lambda b: _edit_card(b, model={"palette": [0, 2]}), "does not fit"),
     ],
@@ -156,6 +158,24 @@ def test_a_broken_bundle_is_named_with_a_remedy(tmp_path: Path, damage: object, 
     damage(bundle)
     with pytest.raises(UserError, match=message):
         NeuralGame.load(bundle)
+
+
+def _flip_a_bit(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[-1000] ^= 1
+    file.write_bytes(data)
+
+
+def test_every_shipped_game_is_small_and_plays() -> None:
+    shipped = sorted(folder.parent for folder in SHIPPED.glob("*/card.json"))
+    assert SHIPPED / "breakout" in shipped
+    for folder in shipped:
+        assert (folder / "weights.safetensors").stat().st_size <= 12e6
+        assert str(Path.home()) not in (folder / "card.json").read_text()
+        env = gymnasium.make(f"rayatari/{SPECS[folder.name].title}-v0")
+        first, _ = env.reset(seed=1)
+        frames = [env.step(env.action_space.sample())[0] for _ in range(20)]
+        assert any((frame != first).any() for frame in frames)
 
 
 def test_weights_of_another_game_or_none_are_refused(tmp_path: Path) -> None:
