@@ -12,6 +12,21 @@ from rayatari.errors import UserError
 STAGES = ("agent", "dataset", "world", "mapper", "evaluation", "sweep")
 
 
+SHIPPED = Path(__file__).parent / "pretrained"
+"""Neural games that come with the package, a folder each; below ``agents``, policies that play them."""
+
+
+def shipped_games() -> list[str]:
+    """Names of the neural games that come with the package."""
+    return sorted(card.parent.name for card in SHIPPED.glob("*/card.json"))
+
+
+def shipped_agent(game: str) -> Path | None:
+    """The policy that comes with the package for a game, if one does."""
+    folder = SHIPPED / "agents" / game
+    return folder if (folder / "card.json").is_file() else None
+
+
 def run_dir(config: Config) -> Path:
     """``runs/<name>``: the folder of everything that one configuration makes."""
     return Path(config.runs) / (config.name or config.game)

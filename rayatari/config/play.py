@@ -18,7 +18,8 @@ class PlayConfig:
     agent: bool = False
     """The player of ``pilot`` begins; T hands over between it and you."""
     pilot: str = "agent"
-    """Who plays when you do not, written as in record.players: ``agent`` is the run's own best."""
+    """Who plays when you do not, written as in record.players: ``agent`` is the run's own best,
+    or else the one that comes with the package."""
     record: str = ""
     """Keep the session: ``NAME.gif`` or ``NAME.mp4`` writes that film and the dataset ``NAME`` beside it,
     any other path only the dataset. Later sessions are added to the dataset."""

@@ -13,10 +13,11 @@ class ServeConfig:
     port: int = 8000
     """Port of HTTP and WebSocket."""
     bundles: tuple[str, ...] = ()
-    """Neural-game bundles to serve, a folder each and one a game; empty is the run's own, or else the
-    shipped one of the game."""
+    """Neural-game bundles to serve, a folder each and one a game; empty is the run's own, or else all that
+    come with the package."""
     agents: tuple[str, ...] = ()
-    """Policy bundles that can take over a session, at most one a game; empty is the run's own, if any."""
+    """Policy bundles that can take over a session, at most one a game; empty is the run's own, or else those
+    that come with the package."""
     token: str = ""
     """Access token that clients must send; empty takes RAYATARI_TOKEN when that is set."""
     origins: tuple[str, ...] = ()

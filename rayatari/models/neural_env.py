@@ -14,9 +14,7 @@ from rayatari.errors import UserError
 from rayatari.games.interface import SCREEN_HEIGHT, SCREEN_WIDTH
 from rayatari.games.palette import from_rgb, to_rgb
 from rayatari.models.neural_game import NeuralGame
-
-SHIPPED = Path(__file__).parent.parent / "pretrained"
-"""Folder of the bundles that come with the package, one a game."""
+from rayatari.paths import SHIPPED
 
 SCREEN = spaces.Box(0, 255, (SCREEN_HEIGHT, SCREEN_WIDTH, 3), np.uint8)
 Observation = NDArray[np.uint8]

@@ -18,9 +18,8 @@ from rayatari.errors import UserError
 from rayatari.games.agent_view import agent_view
 from rayatari.games.catalog import get_game
 from rayatari.games.palette import RGB
-from rayatari.models.neural_env import SHIPPED
 from rayatari.models.neural_game import LooseGame, NeuralGame
-from rayatari.paths import stage_dir
+from rayatari.paths import SHIPPED, shipped_agent, shipped_games, stage_dir
 from rayatari.protocol import pack_frame
 from rayatari.serve.session import Kind, Session, Turn
 
@@ -169,19 +168,24 @@ def bundle_folders(config: Config) -> list[Path]:
     """The bundles to serve."""
     if config.serve.bundles:
         return [Path(folder) for folder in config.serve.bundles]
-    own = stage_dir(config, "mapper")
-    shipped = SHIPPED / config.game
-    if not is_finished(own) and is_finished(shipped):
-        return [shipped]
-    return [own]
+    own, shipped = stage_dir(config, "mapper"), shipped_games()
+    if is_finished(own) or config.game not in shipped:
+        return [own]
+    return [SHIPPED / game for game in sorted(shipped, key=lambda game: game != config.game)]
 
 
 def agent_folders(config: Config) -> list[Path]:
     """The policies that can take over."""
     if config.serve.agents:
         return [Path(folder) for folder in config.serve.agents]
+    if config.serve.bundles:
+        return []
     own = stage_dir(config, "agent")
-    return [own] if is_finished(own) and not config.serve.bundles else []
+    games = [config.game] if is_finished(stage_dir(config, "mapper")) else shipped_games()
+    found = {game: shipped_agent(game) for game in games}
+    if is_finished(own):
+        found[config.game] = own
+    return [folder for folder in found.values() if folder]
 
 
 def set_threads(threads: int) -> None:
