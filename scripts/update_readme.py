@@ -1,6 +1,6 @@
-"""Write results/smoke.json from a finished demo run, and the table of README.md from it.
+"""Write the tables of README.md from results/, and results/smoke.json from a demo run if one is named.
 
-usage: python scripts/update_readme.py runs/smoke
+usage: python scripts/update_readme.py [runs/smoke]
 """
 
 import json
@@ -16,7 +16,22 @@ STAGES = ("agent", "dataset", "world", "mapper", "evaluation")
 
 
 def main() -> None:
-    run = Path(sys.argv[1])
+    results = ROOT / "results"
+    if sys.argv[1:]:
+        write_smoke(Path(sys.argv[1]), results / "smoke.json")
+    fill("smoke", table(json.loads((results / "smoke.json").read_text())))
+    if (results / "bench_serve.json").exists():
+        fill("serve", serve_table(json.loads((results / "bench_serve.json").read_text())))
+
+
+def fill(name: str, lines: str) -> None:
+    """Put ``lines`` between the marks of that name in README.md."""
+    readme = ROOT / "README.md"
+    marked = re.compile(rf"(<!-- results:{name} -->\n).*(<!-- /results:{name} -->)", re.DOTALL)
+    readme.write_text(marked.sub(lambda m: m[1] + lines + m[2], readme.read_text()))
+
+
+def write_smoke(run: Path, target: Path) -> None:
     report = json.loads((run / "evaluation" / "report.json").read_text())
     cards = {stage: json.loads((run / stage / "card.json").read_text()) for stage in STAGES}
     result = {
@@ -31,10 +46,39 @@ def main() -> None:
         "report": report,
     }
     text = json.dumps(result, indent=1).replace(f"{run.resolve().parents[1]}/", "")
-    (ROOT / "results" / "smoke.json").write_text(text + "\n")
-    readme = ROOT / "README.md"
-    marked = re.compile(r"(<!-- results:smoke -->\n).*(<!-- /results:smoke -->)", re.DOTALL)
-    readme.write_text(marked.sub(lambda m: m[1] + table(result) + m[2], readme.read_text()))
+    target.write_text(text + "\n")
+
+
+SERVE_HEAD = (
+    "way in", "mode", "sessions", "frames/s", "of the bare model", "latency p50/p95/p99",
+    "frame interval p95", "CPU a frame", "in the model",
+)  # fmt: skip
+
+
+def serve_table(bench: dict[str, Any]) -> str:
+    lines = [f"| {' | '.join(SERVE_HEAD)} |", "|" + "---|" * len(SERVE_HEAD)]
+    back = []
+    for row in bench["rows"]:
+        if "back_after_s" in row:
+            back.append(f"{row['ingress']} {row['back_after_s']:.1f} s")
+            continue
+        cells = (
+            row["ingress"],
+            row["mode"],
+            row["sessions"],
+            f"{row['frames_per_s']:.0f}",
+            f"{row['of_bare_model']:.2f}" if "of_bare_model" in row else "–",
+            "/".join(f"{value:.0f}" for value in row["latency_ms"].values()) + " ms",
+            f"{row['interval_ms']['p95']:.0f} ms" if "interval_ms" in row else "–",
+            f"{row['cpu_ms_per_frame']:.1f} ms",
+            f"{row['model_share']:.0%}",
+        )
+        lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    said = (
+        f"`{bench['command']}` on {bench['machine']}. Latency is from action to frame in lockstep, from a changed "
+        "input to its picture in realtime. After a killed replica clients play on after "
+    )
+    return "\n".join([*lines, "", f"{said}{', '.join(back)}.", ""])
 
 
 def table(result: dict[str, Any]) -> str:

@@ -32,6 +32,11 @@ class GraphedStep:
         self._inputs: Lesson | None = None
         self._outputs: tuple[Tensor, Tensor] | None = None
 
+    @property
+    def captured(self) -> bool:
+        """Whether steps are replayed from a graph."""
+        return self._graph is not None
+
     def __call__(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
         """Do one training step."""
         self._calls += 1
