@@ -75,8 +75,8 @@ def serve_table(bench: dict[str, Any]) -> str:
         )
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
     said = (
-        f"`{bench['command']}` on {bench['machine']}. Latency is from action to frame in lockstep, from a changed "
-        "input to its picture in realtime. After a killed replica clients play on after "
+        f"`{bench['command']}` on {bench['machine']}. Latency is from action to frame in lockstep, from a "
+        "changed input to its picture in realtime. After a killed replica clients play on after "
     )
     return "\n".join([*lines, "", f"{said}{', '.join(back)}.", ""])
 
