@@ -79,7 +79,7 @@ def test_a_session_can_be_trained_on(tmp_path: Path) -> None:
         (["url=ftp://x", "steps=1"], "http://localhost:8000"),
         (["real=true", "url=http://127.0.0.1:9"], "leave out url"),
         (["real=true", "headless=true"], "agent=true steps=N"),
-        (["real=true", "headless=true", "agent=true", "steps=5"], "train-agent"),
+        (["real=true", "headless=true", "agent=true", "steps=5", "game=qbert"], "train-agent"),
         (["real=true", "headless=true", "agent=true", "steps=5", "pilot=ace"], "unknown player"),
         (["real=true", "headless=true", "agent=true", "steps=5", "pilot=policy:/none"], "train-agent"),
         (["real=true", "headless=true", "agent=true", "steps=5", "pilot=follow", "game=pong"], "pilot"),

@@ -203,7 +203,7 @@ def test_a_local_server_is_started_and_stopped_again(
 
 
 def test_a_server_without_weights_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    words = ["game=pong", f"runs={tmp_path}", "agent=true", "pilot=random", "headless=true", "steps=2"]
+    words = ["game=qbert", f"runs={tmp_path}", "agent=true", "pilot=random", "headless=true", "steps=2"]
     code, _, err = play(monkeypatch, words, [])
     assert code == 2
     line = err.splitlines()[-1]

@@ -151,7 +151,7 @@ def test_ingress_is_direct_for_one_replica() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["runs=/nonexistent"], "neural-game artifact not found"),
+        (["game=qbert", "runs=/nonexistent"], "neural-game artifact not found"),
         (["bundles=[/nonexistent]"], "neural-game artifact not found"),
         (["game=brekout"], "did you mean breakout"),
         (["BUNDLE", "host=0.0.0.0"], "token"),
