@@ -6,8 +6,6 @@ from contextlib import ExitStack
 
 from rayatari.checkpoint import is_finished
 from rayatari.config.schema import Config
-from rayatari.games.catalog import get_game
-from rayatari.games.registration import environment_id
 from rayatari.paths import stage_dir
 from rayatari.ray_session import ray_session
 
@@ -42,9 +40,7 @@ def run(config: Config) -> None:
             print(
                 f"[{number}/{len(_STAGES)}] {command} done in {time.monotonic() - started:.0f} s", flush=True
             )
-    print(
-        f"next: open {stage_dir(config, 'evaluation') / 'report.html'} in a browser, or play it from Python:"
-    )
-    game = environment_id(get_game(config.game).title)
-    print("  import gymnasium, rayatari")
-    print(f'  env = gymnasium.make("{game}", weights="{stage_dir(config, "mapper")}", temperature=0.0)')
+    which = f"game={config.game} name={stage_dir(config, 'mapper').parent.name}"
+    print(f"next: look at {stage_dir(config, 'evaluation') / 'report.html'}, then play the game:")
+    print(f"  rayatari play {which}     in a window")
+    print(f"  rayatari serve {which}    in a browser, at http://localhost:{config.serve.port}")

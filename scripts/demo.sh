@@ -5,3 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh ""
 rayatari --config configs/smoke.yaml pipeline "$@"
+echo "(in this folder, after: source .venv/bin/activate)"
