@@ -134,7 +134,7 @@ def bind(config: Config) -> serve.Application:
     deployment = Server.options(  # type: ignore[attr-defined]
         num_replicas=settings.replicas,
         max_ongoing_requests=sockets,
-        max_queued_requests=16,
+        max_queued_requests=sockets,  # those that connect at the same moment are queued for one
         ray_actor_options={"num_cpus": settings.cpus, "num_gpus": settings.gpus},
         health_check_period_s=1.0,
         health_check_timeout_s=10.0,

@@ -226,6 +226,17 @@ def test_one_session_too_many_is_told_to_come_later(server: LocalServer) -> None
     play(act())
 
 
+def test_a_crowd_at_the_same_moment_is_served_or_told_to_come_later(server: LocalServer) -> None:
+    async def act() -> list[int]:
+        async with contextlib.AsyncExitStack() as stack:
+            crowd = [MinimalClient(server.url, **LOCKSTEP) for _ in range(24)]
+            arrived = await asyncio.gather(*(stack.enter_async_context(client) for client in crowd))
+            return [client.welcome.get("code", 0) for client in arrived]
+
+    codes = play(act())
+    assert codes.count(0) == LIMITS["sessions"] and set(codes) == {0, 4006}
+
+
 def test_a_slow_reader_is_cut_off_and_disturbs_nobody(server: LocalServer) -> None:
     async def act() -> None:
         hello = {"token": TOKEN, "fps": 15}
