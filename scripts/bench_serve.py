@@ -166,12 +166,11 @@ async def crowd(url: str, player: Player, count: int, seconds: float) -> list[Ta
 
 def bare_rate(weights: str, threads: int, batch: int, seconds: float) -> float:
     """Frames a second of the model alone, in this process."""
-    import torch
-
     from rayatari.models.hardware import keep_freed_memory
     from rayatari.models.neural_game import NeuralGame
+    from rayatari.serve.arcade import set_threads
 
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    set_threads(threads)
     keep_freed_memory()  # as the server does: the comparison is of the ways, not of the memory
     game = NeuralGame.load(weights)
     game.reset(range(batch))

@@ -36,7 +36,7 @@ class ServeConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the models run; ``auto`` takes a GPU when the replica has one."""
     threads: int = 0
-    """Torch threads of a replica; 0 is one a core."""
+    """Torch threads of a replica; 0 leaves one core to the network and to players on this machine."""
     temperature: float = 1.0
     """Temperature of sessions that ask for none: 0 is the likeliest course, 1 as learned."""
     sessions: int = 32

@@ -189,5 +189,5 @@ def agent_folders(config: Config) -> list[Path]:
 
 
 def set_threads(threads: int) -> None:
-    """Give torch ``threads`` threads; 0 is one a core."""
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    """Give torch ``threads`` threads; 0 leaves one core to the network and to the players."""
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) - 1))
