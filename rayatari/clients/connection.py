@@ -91,12 +91,13 @@ def refusal(url: str, code: int, said: ErrorMessage | None) -> UserError:
     """What a close with ``code`` means, in the server's words where it ``said`` some."""
     if said is not None and said.code == code:
         return UserError(f"{url}: {said.error}: {said.remedy}")
-    reasons = {
+    reasons: dict[int, str] = {
         Close.VERSION: "it speaks another version of the protocol: update rayatari here or there",
         Close.UNAUTHORIZED: "it asks for a token: add token=… or set RAYATARI_TOKEN",
         Close.TAKEN_OVER: "the session goes on in another client: play there, or start again",
     }
-    return UserError(f"{url}: {reasons.get(code, f'it closed the connection with code {code}: start again')}")  # type: ignore[call-overload]
+    otherwise = f"it closed the connection with code {code}: start again"
+    return UserError(f"{url}: {reasons.get(code, otherwise)}")
 
 
 def _greet(socket: ClientConnection, url: str, hello: Hello) -> tuple[Welcome, FrameMessage]:

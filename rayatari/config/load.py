@@ -26,9 +26,9 @@ def load_config(files: Iterable[str] = (), overrides: Iterable[str] = (), sectio
     """
     merged: dict[str, Any] = {}
     for file in files:
-        _merge(merged, _read_yaml(Path(file)))
+        merge(merged, _read_yaml(Path(file)))
     for word in overrides:
-        _merge(merged, _parse_override(word, section))
+        merge(merged, _parse_override(word, section))
     config = validate(merged)
     return replace(config, runs=str(Path(config.runs).resolve()))  # workers have other working folders
 
@@ -96,10 +96,11 @@ def _parse_override(word: str, section: str) -> dict[str, Any]:
     return value
 
 
-def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+def merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Lay ``values`` over ``into``, section by section."""
     for key, value in values.items():
         if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+            merge(into[key], value)
         else:
             into[key] = dict(value) if isinstance(value, Mapping) else value
 

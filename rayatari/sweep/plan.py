@@ -1,5 +1,6 @@
 """From a sweep's YAML file to its trials: which settings are varied, and the values of each trial."""
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -10,7 +11,7 @@ import numpy as np
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from rayatari.config.load import validate
+from rayatari.config.load import merge, validate
 from rayatari.config.schema import Config
 from rayatari.errors import UserError
 
@@ -193,9 +194,6 @@ def _get(base: Mapping[str, Any], name: str) -> Any:
 
 def _lay_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with ``values`` over it, section by section."""
-    merged = dict(base)
-    for key, value in values.items():
-        inner = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
-        merged[key] = _lay_over(inner, value) if both else value  # type: ignore[arg-type]
+    merged = copy.deepcopy(dict(base))
+    merge(merged, values)
     return merged

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Player:
 
     name = "player"
 
-    def __init__(self, at_frame: int, act: object) -> None:
+    def __init__(self, at_frame: int, act: Callable[[], object]) -> None:
         self.at_frame, self.then, self.seen = at_frame, act, 0
 
     def reset(self, seed: int) -> None:
@@ -45,7 +46,7 @@ class Player:
     def act(self, frame: Frame) -> int:
         self.seen += 1
         if self.seen == self.at_frame:
-            self.then()  # type: ignore[operator]
+            self.then()
         return 0
 
 
