@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rayatari.config.world import ModelConfig
 from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
-from rayatari.models.frames import one_hot, to_patches
+from rayatari.models.frames import from_patches, likeliest, one_hot, to_patches
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,20 @@ class Sight:
     """Features at the bottleneck, before any code."""
     skips: tuple[Tensor, ...]
     """Features of the finer levels, finest first."""
-    last_BhwPS: Tensor
-    """The last frame in patches, one-hot."""
+    last_BhwS: Tensor
+    """The last frame in patches, classes uint8."""
+
+
+class FramePatches(nn.Linear):
+    """The first layer: a linear map of one-hot patches of X pixels, P colours."""
+
+    def __init__(self, pixels: int, colors: int, channels: int) -> None:
+        super().__init__(colors * pixels, channels)
+        self.colors = colors
+
+    def forward(self, patches_BhwX: Tensor) -> Tensor:
+        """Features (B, h, w, C) of patches, classes uint8 (B, h, w, X)."""
+        return super().forward(one_hot(patches_BhwX, self.colors).flatten(3))
 
 
 class Decoder(nn.Module):
@@ -42,7 +54,7 @@ class Decoder(nn.Module):
         finest = tuple(side * 2 ** (len(channels) - 1) for side in grid)
         self.colors, self.grid, self.patch = colors, grid, config.patch
         pixels = config.patch**2 * colors
-        self.patches = nn.Linear(config.history * pixels, channels[0])
+        self.patches = FramePatches(config.history * config.patch**2, colors, channels[0])
         self.position = nn.Parameter(torch.zeros(1, channels[0], *finest))
         self.down_blocks = nn.ModuleList(ResidualBlock(c) for c in channels)
         self.downs = nn.ModuleList(Downsample(a, b) for a, b in itertools.pairwise(channels))
@@ -58,15 +70,15 @@ class Decoder(nn.Module):
 
     def look(self, past_BTHW: Tensor) -> Sight:
         """Take in the last T = history frames, classes uint8 (B, T, H, W)."""
-        hot_BhwPX = one_hot(to_patches(past_BTHW, self.patch), self.colors)
-        x = self.patches(hot_BhwPX.flatten(3)).permute(0, 3, 1, 2) + self.position
+        patches_BhwX = to_patches(past_BTHW, self.patch)
+        x = self.patches(patches_BhwX).permute(0, 3, 1, 2) + self.position
         skips = []
         for block, down in zip(self.down_blocks, self.downs, strict=False):
             x = block(x)
             skips.append(x)
             x = down(x)
         past_BChw = self.down_blocks[-1](x)
-        return Sight(past_BChw, tuple(skips), hot_BhwPX[..., -(self.patch**2) :])
+        return Sight(past_BChw, tuple(skips), patches_BhwX[..., -(self.patch**2) :])
 
     def enter_codes(self, vectors_BND: Tensor, shown_B: Tensor | None = None) -> Tensor:
         """Code vectors as bottleneck input (B, C, h, w); samples that are not ``shown`` get none."""
@@ -82,9 +94,28 @@ class Decoder(nn.Module):
 
     def draw(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
         """Logits (B, h, w, P, S) of the next frame, in patches."""
+        change_BhwX = self.pixels(self._rise(sight, mixed_BChw))
+        copied_BhwPS = self.copy * one_hot(sight.last_BhwS, self.colors)
+        return change_BhwX.unflatten(3, (self.colors, -1)) + copied_BhwPS
+
+    def draw_frame(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
+        """The likeliest next frame, classes uint8 (B, H, W): what :meth:`draw` gives the highest logits.
+
+        Each colour's logits lie in a plane of their own here, which is what a CPU compares fast.
+        """
+        B, h, w, S = sight.last_BhwS.shape
+        features_MC = self._rise(sight, mixed_BChw).flatten(0, 2)
+        weight_XC, bias_X1 = self.pixels.weight.to(features_MC.dtype), self.pixels.bias[:, None]
+        change_PSM = torch.addmm(bias_X1.to(features_MC.dtype), weight_XC, features_MC.T)
+        last_SM = sight.last_BhwS.flatten(0, 2).T.contiguous()
+        copied_PY = self.copy * one_hot(last_SM.flatten(), self.colors)
+        frame_SM = likeliest(change_PSM.view(self.colors, -1) + copied_PY).view(S, B * h * w)
+        return from_patches(frame_SM.T.reshape(B, h, w, S), self.patch)
+
+    def _rise(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
+        """The way up to the finest level: features (B, h, w, C)."""
         x = mixed_BChw
         finest_last = reversed(list(zip(self.ups, self.up_blocks, sight.skips, strict=True)))
         for up, block, skip in finest_last:
             x = block(up(x) + skip)
-        change_BhwX = self.pixels(F.silu(x).permute(0, 2, 3, 1))
-        return change_BhwX.unflatten(3, (self.colors, -1)) + self.copy * sight.last_BhwPS
+        return F.silu(x).permute(0, 2, 3, 1)

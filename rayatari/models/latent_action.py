@@ -135,4 +135,4 @@ class LatentActionModel(nn.Module):
             entered_BChw = self.decoder.enter_codes(self.quantizer.vectors(codes_BN), shown_B)
         else:
             entered_BChw = self.decoder.enter_codes(self.quantizer.vectors(codes_BN))
-        return self.drawn(self.decoder.draw(sight, self.decoder.mix(sight, entered_BChw)))
+        return self.decoder.draw_frame(sight, self.decoder.mix(sight, entered_BChw))

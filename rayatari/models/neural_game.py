@@ -18,6 +18,7 @@ from rayatari.errors import UserError
 from rayatari.models.decoder import Sight
 from rayatari.models.hardware import fast_bf16, place
 from rayatari.models.latent_action import LatentActionModel
+from rayatari.models.packed import pack
 from rayatari.models.playable import PlayableWorld
 from rayatari.models.sampling import SampledStep, draw_step, sample_codes
 
@@ -125,6 +126,8 @@ class NeuralGame:
             raise UserError(
                 f"the bundle in {folder} does not fit this version ({reason}): {REMEDY}"
             ) from None
+        if torch.device(device).type == "cpu":
+            model = pack(model.eval())
         return cls(model, facts, starts, card.game, torch.device(device), temperature)
 
     @property

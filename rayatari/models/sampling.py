@@ -75,7 +75,7 @@ def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_B: T
     mixed_BChw = model.mix(sight, model.world.quantizer.vectors(codes_BN), actions_B)
     reward, done, lives = model.heads(mixed_BChw)
     return SampledStep(
-        frames_BHW=model.world.drawn(model.world.decoder.draw(sight, mixed_BChw)),
+        frames_BHW=model.world.decoder.draw_frame(sight, mixed_BChw),
         rewards_B=reward.argmax(-1),
         done_B=done.argmax(-1).bool(),
         lives_B=lives.argmax(-1),

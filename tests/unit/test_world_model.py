@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from worlds import PALETTE, WORLD, lesson, moving_square, small_world
 
 from rayatari.config.world import LossWeights
@@ -30,7 +31,7 @@ def test_every_pixel_of_the_past_can_reach_the_prediction() -> None:
     model = small_world()
     torch.nn.init.normal_(model.decoder.pixels.weight)
     hot = one_hot(to_patches(moving_square(1, 4), 4), 5).requires_grad_(True)
-    features = model.decoder.patches(hot.flatten(3)).permute(0, 3, 1, 2)
+    features = F.linear(hot.flatten(3), model.decoder.patches.weight).permute(0, 3, 1, 2)
     model.decoder.pixels(model.decoder.down_blocks[0](features).permute(0, 2, 3, 1)).sum().backward()
     assert hot.grad is not None
     assert (hot.grad.abs().sum(3) > 0).all()
