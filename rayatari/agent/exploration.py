@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rayatari.agent.schedule import Linear
 
-ExplorationKind = Literal["epsilon", "boltzmann"]
+ExplorationKind = Literal["epsilon", "boltzmann", "greedy"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Exploration:
     """One way to explore and how its one parameter is annealed."""
 
     kind: ExplorationKind
-    """``epsilon``: a random action with probability epsilon; ``boltzmann``: softmax(Q / temperature)."""
+    """``epsilon``: a random action with probability epsilon; ``boltzmann``: softmax(Q / temperature);
+    ``greedy``: the best action, which is epsilon 0."""
     schedule: Linear
     """Epsilon, or the temperature in units of Q, by environment step."""
     ladder: float = 0.0
@@ -25,19 +26,20 @@ class Exploration:
     @property
     def label(self) -> str:
         """Name of the annealed parameter."""
-        return "epsilon" if self.kind == "epsilon" else "temperature"
+        return "temperature" if self.kind == "boltzmann" else "epsilon"
 
-    def choose(self, q_BA: Tensor, step: int, group: int = 0, groups: int = 1) -> Tensor:
+    def choose(self, q_BA: Tensor, step: int, first: int = 0, stride: int = 1, games: int = 0) -> Tensor:
         """Actions, int64 (B,), for values ``q_BA`` at environment step ``step``.
 
-        The B games are number ``group``, ``group + groups``, ... of all on the ladder.
+        The B games are number ``first``, ``first + stride``, ... of ``games`` on the ladder; 0 games are
+        B * stride.
         """
         value = self.schedule.at(step)
         if self.kind == "boltzmann":
             return boltzmann(q_BA, value)
         if self.ladder:
-            games_B = torch.arange(len(q_BA), device=q_BA.device) * groups + group
-            rungs_B = games_B / max(len(q_BA) * groups - 1, 1)
+            games_B = torch.arange(len(q_BA), device=q_BA.device) * stride + first
+            rungs_B = games_B / max((games or len(q_BA) * stride) - 1, 1)
             return epsilon_greedy(q_BA, value ** (1 + self.ladder * rungs_B))
         return epsilon_greedy(q_BA, value)
 

@@ -1,29 +1,98 @@
-"""The Bellman targets and the loss of deep Q-learning, as plain functions of tensors."""
+"""Bellman targets and losses of deep Q-learning, as plain functions of tensors.
 
+Shapes: B batch, A actions, N values per action of the prediction, M of the target; all float32.
+"""
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 
+def pick(values_BAN: Tensor, actions_B: Tensor) -> Tensor:
+    """What belongs to one action of each sample: (B, N) of (B, A, N), or (B,) of (B, A)."""
+    rows_B = torch.arange(len(values_BAN), device=values_BAN.device)
+    return values_BAN[rows_B, actions_B.long()]
+
+
 def bellman_targets(
-    returns_B: Tensor, discounts_B: Tensor, next_target_BA: Tensor, next_online_BA: Tensor | None
+    returns_B: Tensor, discounts_B: Tensor, next_target_BAM: Tensor, chooser_BA: Tensor
 ) -> Tensor:
-    """n-step targets, float32 (B,).
+    """n-step targets, (B, M).
 
     ``returns_B`` is the discounted sum of the n rewards, ``discounts_B`` the factor of the state
-    after them: gamma**n, or 0 where the episode ended. With ``next_online_BA`` the online network
-    chooses the action that the target network judges (Double DQN, van Hasselt et al., 2016).
+    after them: gamma**n, or 0 where the episode ended. The action of highest ``chooser_BA`` is taken:
+    the target network's own values, or the online network's (Double DQN, van Hasselt et al., 2016).
     """
-    chooser_BA = next_target_BA if next_online_BA is None else next_online_BA
-    best_B1 = chooser_BA.argmax(dim=1, keepdim=True)
-    return returns_B + discounts_B * next_target_BA.gather(1, best_B1).squeeze(1)
+    best_BM = pick(next_target_BAM, chooser_BA.argmax(dim=1))
+    return returns_B[:, None] + discounts_B[:, None] * best_BM
 
 
-def values_of(q_BA: Tensor, actions_B: Tensor) -> Tensor:
-    """The values of the actions taken, (B,)."""
-    return q_BA.gather(1, actions_B.long().unsqueeze(1)).squeeze(1)
+def munchausen_targets(
+    returns_B: Tensor,
+    discounts_B: Tensor,
+    actions_B: Tensor,
+    now_BA: Tensor,
+    next_BA: Tensor,
+    next_target_BAM: Tensor,
+    *,
+    alpha: float,
+    temperature: float,
+    floor: float,
+) -> Tensor:
+    """Targets of M-DQN and, with quantiles, M-IQN (Vieillard et al., 2020), (B, M).
+
+    With the policy pi = softmax(Q / temperature) of the target network's expected values, ``now_BA`` of
+    the state that was acted in and ``next_BA`` of the next: returns + alpha * clip(temperature *
+    log pi(a|s), floor, 0) + discounts * sum_a' pi(a'|s') * (Z(s', a') - temperature * log pi(a'|s')).
+    """
+    log_now_BA = torch.log_softmax(now_BA / temperature, 1)
+    bonus_B = alpha * (temperature * pick(log_now_BA, actions_B)).clamp(floor, 0)
+    log_next_BA = torch.log_softmax(next_BA / temperature, 1)
+    soft_BAM = next_target_BAM - temperature * log_next_BA[:, :, None]
+    value_BM = (log_next_BA.exp()[:, :, None] * soft_BAM).sum(1)
+    return (returns_B + bonus_B)[:, None] + discounts_B[:, None] * value_BM
 
 
-def weighted_huber(predictions_B: Tensor, targets_B: Tensor, weights_B: Tensor) -> Tensor:
-    """Mean Huber loss (delta 1), each sample counted with its importance weight."""
-    losses_B = functional.huber_loss(predictions_B, targets_B, reduction="none")
-    return (weights_B * losses_B).mean()
+def huber(predictions_B: Tensor, targets_B: Tensor) -> Tensor:
+    """Huber losses (delta 1), (B,)."""
+    return functional.huber_loss(predictions_B, targets_B, reduction="none")
+
+
+def half_squared(predictions_B: Tensor, targets_B: Tensor) -> Tensor:
+    """Halves of the squared errors, (B,)."""
+    return 0.5 * (predictions_B - targets_B).square()
+
+
+def project(support_N: Tensor, returns_B: Tensor, discounts_B: Tensor, probabilities_BN: Tensor) -> Tensor:
+    """C51's projection: the distribution of returns + discounts * Z on the atoms of ``support_N``, (B, N).
+
+    ``probabilities_BN`` is that of Z. The mass of a return between two atoms is shared by nearness; one
+    outside the support goes to its end (Bellemare et al., 2017, eq. 7).
+    """
+    gap = support_N[1] - support_N[0]
+    moved_BN = returns_B[:, None] + discounts_B[:, None] * support_N
+    places_BN = (moved_BN.clamp(support_N[0], support_N[-1]) - support_N[0]) / gap
+    atoms_N = torch.arange(len(support_N), device=support_N.device)
+    shares_BNN = (1 - (places_BN[:, :, None] - atoms_N).abs()).clamp(min=0)
+    return (probabilities_BN[:, :, None] * shares_BNN).sum(1)
+
+
+def categorical(logits_BN: Tensor, targets_BN: Tensor) -> Tensor:
+    """Kullback-Leibler divergences of softmax(logits) from the target distributions, (B,).
+
+    Their gradient is that of C51's cross-entropy; they are 0 where nothing is left to learn, which is
+    what makes them priorities (Hessel et al., 2018).
+    """
+    return functional.kl_div(torch.log_softmax(logits_BN, 1), targets_BN, reduction="none").sum(1)
+
+
+def quantile_huber(predictions_BN: Tensor, taus_BN: Tensor, targets_BM: Tensor) -> Tensor:
+    """Quantile Huber losses (kappa 1), (B,): sum over the N quantiles, mean over the M target samples.
+
+    An overestimate of quantile tau costs 1 - tau, an underestimate tau (Dabney et al., 2018a, eq. 10).
+    """
+    predictions_BNM = predictions_BN[:, :, None].expand(-1, -1, targets_BM.shape[1])
+    targets_BNM = targets_BM[:, None, :].expand_as(predictions_BNM)
+    costs_BNM = (taus_BN[:, :, None] - (targets_BNM < predictions_BNM).float()).abs()
+    losses_BNM = functional.huber_loss(predictions_BNM, targets_BNM, reduction="none")
+    return (costs_BNM * losses_BNM).mean(2).sum(1)

@@ -1,15 +1,23 @@
 """The Q-network, in plain torch: RLlib trains it, an exported policy plays it.
 
-Shapes: B batch, A actions, F features; views are (B, 4, 84, 84).
+Shapes: B batch, A actions, F features, N values per action (one, atoms, or quantiles); views are
+(B, 4, 84, 84).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import pi
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rayatari.agent.noisy import Head
 from rayatari.agent.view_stack import STACK
+
+Distribution = Literal["none", "c51", "qr", "iqn"]
+COSINES = 64
+"""Cosines that embed a quantile (Dabney et al., 2018b)."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +32,28 @@ class QNetworkConfig:
     """Width of the hidden layer of each head."""
     dueling: bool = True
     """Separate heads for the state's value and the actions' advantages (Wang et al., 2016)."""
+    distribution: Distribution = "none"
+    """``none``: the expected return; ``c51``: its distribution over fixed returns (Bellemare et al., 2017);
+    ``qr``: its quantiles (Dabney et al., 2018a); ``iqn``: any quantile asked for (Dabney et al., 2018b)."""
+    atoms: int = 1
+    """Values per action: atoms of C51, quantiles of QR-DQN, quantiles that IQN averages to act."""
+    value_min: float = -10.0
+    """Lowest return of C51's atoms."""
+    value_max: float = 10.0
+    """Highest return of C51's atoms."""
+    sigma: float = 0.0
+    """Noise of the heads' weights at the start (Fortunato et al., 2018); 0 for heads without noise."""
 
 
 class QNetwork(nn.Module):
     """Three valid convolutions and one or two heads: action values from four stacked views."""
 
+    support: Tensor
+    """The returns that C51's atoms stand for, or the midpoints of N equal shares of probability, (N,)."""
+
     def __init__(self, config: QNetworkConfig) -> None:
         super().__init__()
+        self.config = config
         first, second, third = config.channels
         self.encoder = nn.Sequential(
             GreyConv2d(STACK, first, 8, stride=4), nn.ReLU(),
@@ -39,17 +62,52 @@ class QNetwork(nn.Module):
             nn.Flatten(),
         )  # fmt: skip
         features = third * 7 * 7
-        self.advantage = _head(features, config.hidden, config.actions)
-        self.value = _head(features, config.hidden, 1) if config.dueling else None
+        values = 1 if config.distribution == "iqn" else config.atoms
+        self.advantage = Head(features, config.hidden, config.actions * values, config.sigma)
+        self.value = Head(features, config.hidden, values, config.sigma) if config.dueling else None
+        self.embedding = nn.Linear(COSINES, features) if config.distribution == "iqn" else None
+        self.register_buffer("support", _support(config), persistent=False)
 
-    def forward(self, views_B4HW: Tensor) -> Tensor:
-        """Action values, float32 (B, A), of stacked views, uint8 (B, 4, 84, 84)."""
-        features_BF = self.encoder(views_B4HW)
-        advantage_BA: Tensor = self.advantage(features_BF)
+    def forward(self, views_B4HW: Tensor, noisy: bool = False) -> Tensor:
+        """Expected action values, float32 (B, A), of stacked views, uint8 (B, 4, 84, 84)."""
+        return self.expected(self.values(views_B4HW, noisy=noisy))
+
+    def values(self, views_B4HW: Tensor, taus_BN: Tensor | None = None, noisy: bool = False) -> Tensor:
+        """All that is known of the returns, float32 (B, A, N).
+
+        The expected return (N = 1), C51's logits, or quantiles: of QR-DQN at the midpoints
+        (2i + 1) / 2N, of IQN at ``taus_BN``, or at those midpoints where none are given.
+        """
+        features = self.encoder(views_B4HW)
+        if self.embedding is None:
+            return self._dueling(features, noisy)
+        if taus_BN is None:
+            taus_BN = self.support.expand(len(features), -1)
+        values_B1NA = self._dueling(self._at(features, taus_BN), noisy)
+        return values_B1NA.squeeze(3).transpose(1, 2)
+
+    def expected(self, values_BAN: Tensor) -> Tensor:
+        """Expected action values (B, A) of what :meth:`values` gave (B, A, N)."""
+        if self.config.distribution == "c51":
+            return torch.softmax(values_BAN, 2) @ self.support
+        return values_BAN.squeeze(2) if self.config.distribution == "none" else values_BAN.mean(2)
+
+    def _dueling(self, features: Tensor, noisy: bool) -> Tensor:
+        """(B, ..., A, N) of features (B, ..., F): value and advantages meet atom by atom."""
+        advantages: Tensor = self.advantage(features, noisy)
+        advantages = advantages.view(*advantages.shape[:-1], self.config.actions, -1)
         if self.value is None:
-            return advantage_BA
-        value_B1: Tensor = self.value(features_BF)
-        return value_B1 + advantage_BA - advantage_BA.mean(dim=1, keepdim=True)
+            return advantages
+        value: Tensor = self.value(features, noisy).unsqueeze(-2)
+        return value + advantages - advantages.mean(dim=-2, keepdim=True)
+
+    def _at(self, features_BF: Tensor, taus_BN: Tensor) -> Tensor:
+        """Features seen from each quantile, (B, N, F)."""
+        assert self.embedding is not None
+        steps = torch.arange(COSINES, device=taus_BN.device)
+        cosines_BNC = torch.cos(pi * steps * taus_BN[:, :, None])
+        embedded_BNF = functional.relu(self.embedding(cosines_BNC))
+        return features_BF[:, None] * embedded_BNF
 
 
 class GreyConv2d(nn.Conv2d):
@@ -68,14 +126,12 @@ class GreyConv2d(nn.Conv2d):
         return functional.conv2d(pixels_BCHW, self.weight / 255, self.bias, self.stride)
 
 
-class SingleLinear(nn.Linear):
-    """A linear layer in single precision even under autocast: bf16 would round the values to 1 in 256."""
-
-    def forward(self, features_BF: Tensor) -> Tensor:
-        """Float32 outputs."""
-        with torch.autocast(features_BF.device.type, enabled=False):
-            return functional.linear(features_BF.float(), self.weight, self.bias)
+def playing(config: QNetworkConfig) -> QNetworkConfig:
+    """The network as it is exported: that which has learned, without its noise."""
+    return replace(config, sigma=0.0)
 
 
-def _head(features: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), SingleLinear(hidden, outputs))
+def _support(config: QNetworkConfig) -> Tensor:
+    if config.distribution == "c51":
+        return torch.linspace(config.value_min, config.value_max, config.atoms)
+    return (torch.arange(config.atoms) + 0.5) / config.atoms

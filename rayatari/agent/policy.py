@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rayatari.agent.network import QNetwork, QNetworkConfig
+from rayatari.agent.noisy import without_noise
 from rayatari.agent.view_stack import ViewStack
 from rayatari.checkpoint import Card, load_bundle, save_bundle
 from rayatari.errors import UserError
@@ -87,8 +88,8 @@ class PolicyPlayer:
 
 
 def half_precision(weights: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Weights as a bundle keeps them: float16 on the CPU (7 MB for the network of the DQN paper)."""
-    tensors = {name: torch.as_tensor(value) for name, value in weights.items()}
+    """Weights as a bundle keeps them: float16 on the CPU, without noise (7 MB for the paper's network)."""
+    tensors = without_noise({name: torch.as_tensor(value) for name, value in weights.items()})
     return {name: tensor.detach().cpu().half().contiguous() for name, tensor in tensors.items()}
 
 

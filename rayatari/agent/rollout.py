@@ -35,7 +35,7 @@ class Rollout:
     actions: NDArray[np.uint8]
     """Actions taken on the frames, uint8 (T, N); 0 where the outcome is LAST."""
     rewards: NDArray[np.float32]
-    """Points that the actions scored, float32 (T, N); 0 where the outcome is LAST."""
+    """Rewards of the actions, float32 (T, N); 0 where the outcome is LAST."""
     outcomes: NDArray[np.uint8]
     """CONTINUES, TERMINATED, TRUNCATED or LAST, uint8 (T, N)."""
     first_game: int = 0

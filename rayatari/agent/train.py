@@ -16,6 +16,7 @@ from rayatari.agent.checkpoints import Checkpoint, latest_checkpoint, write_chec
 from rayatari.agent.evaluation import FINAL_SEED, Evaluation, evaluate_policy, write_gif
 from rayatari.agent.interrupt import uninterrupted
 from rayatari.agent.league import League
+from rayatari.agent.network import playing
 from rayatari.agent.parts import exploration, network_config
 from rayatari.agent.policy import KIND, Policy, PolicyModel, load_policy, model_record, save_policy
 from rayatari.agent.rollout import Episode
@@ -260,7 +261,7 @@ class AgentTraining:
         save_policy(path, policy, card)
 
     def _policy_model(self) -> PolicyModel:
-        network = network_config(self.agent, self.spec)
+        network = playing(network_config(self.agent, self.spec))
         return PolicyModel(network, self.spec.action_names, self.config.emulator.frame_skip, self.step)
 
 

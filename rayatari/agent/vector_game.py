@@ -8,6 +8,7 @@ import numpy as np
 from ale_py.vector_env import AtariVectorEnv
 from numpy.typing import NDArray
 
+from rayatari.agent.rewards import POINTS, RewardRule
 from rayatari.agent.rollout import CONTINUES, LAST, MAX_AGE, TERMINATED, TRUNCATED, Episode, Rollout
 from rayatari.agent.view_stack import ViewStack
 from rayatari.config.runtime import EmulatorConfig
@@ -27,7 +28,7 @@ class Moment:
     actions: NDArray[np.uint8]
     """Actions taken on them, uint8 (N,); 0 where the outcome is LAST."""
     rewards: NDArray[np.float32]
-    """Points scored, float32 (N,)."""
+    """Rewards, float32 (N,): the points scored, as the game's reward rule counts them."""
     outcomes: NDArray[np.uint8]
     """CONTINUES, TERMINATED, TRUNCATED or LAST, uint8 (N,)."""
     views: NDArray[np.uint8]
@@ -50,7 +51,14 @@ class VectorGame:
     """
 
     def __init__(
-        self, spec: GameSpec, emulator: EmulatorConfig, count: int, *, life_loss_ends: bool, threads: int = 0
+        self,
+        spec: GameSpec,
+        emulator: EmulatorConfig,
+        count: int,
+        *,
+        life_loss_ends: bool,
+        threads: int = 0,
+        rewards: RewardRule = POINTS,
     ) -> None:
         self.env: Any = AtariVectorEnv(
             spec.name,
@@ -67,6 +75,7 @@ class VectorGame:
         )
         self.count = count
         self._life_loss_ends = life_loss_ends
+        self._rewards = rewards
         self._stack = ViewStack(count)
         self._over = np.zeros(count, bool)
         self._ages = np.zeros(count, np.int64)
@@ -95,9 +104,10 @@ class VectorGame:
         starting, played = self._over, ~self._over
         ages = np.minimum(self._ages, MAX_AGE).astype(np.uint8)
         observations, rewards, terminated, truncated, info = self.env.recv()
-        life_lost = (info["lives"] < self._lives) & self._life_loss_ends
+        life_lost = info["lives"] < self._lives
+        ended_life = life_lost & self._life_loss_ends
         outcomes = np.select(
-            [starting, terminated | life_lost, truncated], [LAST, TERMINATED, TRUNCATED], CONTINUES
+            [starting, terminated | ended_life, truncated], [LAST, TERMINATED, TRUNCATED], CONTINUES
         )
         self._scores += rewards
         self._ages += 1
@@ -109,7 +119,7 @@ class VectorGame:
         return Moment(
             ages=ages,
             actions=np.where(played, self._sent, 0).astype(np.uint8),
-            rewards=np.where(played, rewards, 0.0).astype(np.float32),
+            rewards=np.where(played, self._rewards(rewards, life_lost), 0.0).astype(np.float32),
             outcomes=outcomes.astype(np.uint8),
             views=observations[:, 0],
             starts=starting,

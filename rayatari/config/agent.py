@@ -42,6 +42,35 @@ class AgentConfig:
     """Double DQN: the online network chooses the action that the target network judges."""
     dueling: bool = True
     """Separate heads for value and advantages."""
+    distribution: Literal["none", "c51", "qr", "iqn"] = "none"
+    """What is learned of the returns. ``none``: their mean; ``c51``: their distribution over fixed atoms;
+    ``qr``: their quantiles (QR-DQN); ``iqn``: any quantile asked for (implicit quantile networks)."""
+    atoms: int = 51
+    """Atoms of C51."""
+    value_min: float = -10.0
+    """Return of C51's first atom."""
+    value_max: float = 10.0
+    """Return of C51's last atom."""
+    quantiles: int = 32
+    """Quantiles of QR-DQN."""
+    iqn_samples: int = 8
+    """Quantiles that IQN draws for each side of its loss, and averages to act."""
+    error: Literal["huber", "squared"] = "huber"
+    """Loss of a TD error where only the mean is learned (``distribution=none``)."""
+    munchausen: bool = False
+    """Munchausen DQN: the log-policy is added to the reward, and the next state counts with its softmax
+    policy, not with its best action. Needs ``double=false``; with ``n_step`` above 1 it is added to the
+    first of the rewards."""
+    munchausen_alpha: float = 0.9
+    """Weight of the log-policy."""
+    munchausen_temperature: float = 0.03
+    """Temperature of the softmax policy, in units of Q."""
+    munchausen_floor: float = -1.0
+    """Least log-policy, times the temperature, that is added."""
+    noisy: bool = False
+    """Noisy networks: the heads' weights carry learned noise, which explores. Bundles hold the means."""
+    noisy_sigma: float = 0.5
+    """Noise at the start."""
     channels: tuple[int, int, int] = (32, 64, 64)
     """Channels of the three convolutions."""
     hidden: int = 512
@@ -52,6 +81,10 @@ class AgentConfig:
     """Learn from the sign of the rewards; scores are always reported in points."""
     life_loss_ends: bool = False
     """Learn as if losing a life ended the game (the game goes on)."""
+    living_penalty: float = 0.0
+    """Taken from the reward of every step that is learned from, after clipping."""
+    life_penalty: float = 0.0
+    """Taken from the reward of a step that loses a life, after clipping."""
 
     replay_capacity: int = 500_000
     """Frames in the replay memory, 7 kB each."""
@@ -60,8 +93,9 @@ class AgentConfig:
     replay_beta: float = 0.4
     """Importance-weight exponent at the start; it reaches 1 at the end."""
 
-    exploration: Literal["epsilon", "boltzmann"] = "epsilon"
-    """``epsilon``: epsilon-greedy; ``boltzmann``: actions sampled from softmax(Q / temperature)."""
+    exploration: Literal["epsilon", "boltzmann", "greedy"] = "epsilon"
+    """``epsilon``: epsilon-greedy; ``boltzmann``: actions sampled from softmax(Q / temperature); ``greedy``:
+    the best action, where ``noisy`` or ``rnd`` explores."""
     epsilon_start: float = 1.0
     """Epsilon at the first step."""
     epsilon_end: float = 0.01
@@ -70,13 +104,30 @@ class AgentConfig:
     """Environment steps in which epsilon falls."""
     epsilon_ladder: float = 0.0
     """Above 0, game i of N explores with epsilon ** (1 + ladder * i / (N - 1)), as in Ape-X (Horgan et al.,
-    2018, with epsilon 0.4 and ladder 7), so that some explore and some play well (local backend)."""
+    2018, with epsilon 0.4 and ladder 7), so that some explore and some play well."""
     temperature_start: float = 1.0
     """Temperature at the first step, in units of Q."""
-    temperature_end: float = 0.01
+    temperature_end: float = 0.05
     """Temperature after ``temperature_steps``."""
     temperature_steps: int = 250_000
     """Environment steps in which the temperature falls."""
+
+    rnd: bool = False
+    """Random network distillation (Burda et al., 2019) with two agents that share one replay memory: the
+    exploring one learns (1 - alpha) * reward + alpha * novelty, the other, which is evaluated and
+    exported, the reward alone. Novelty is that of the state which a transition leads to."""
+    rnd_share: float = 0.5
+    """Share of the games that the exploring agent plays."""
+    rnd_alpha_start: float = 0.5
+    """Alpha at the first step."""
+    rnd_alpha_end: float = 0.0
+    """Alpha after ``rnd_alpha_steps``."""
+    rnd_alpha_steps: int = 2_000_000
+    """Environment steps in which alpha falls."""
+    rnd_lr: float = 1e-4
+    """Learning rate of the network that predicts the random one."""
+    rnd_features: int = 256
+    """Outputs of both."""
 
     envs: int = 8
     """Games per runner, stepped together."""

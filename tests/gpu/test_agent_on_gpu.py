@@ -46,13 +46,13 @@ def test_a_replayed_update_equals_a_single_one() -> None:
     learner, replay = dqn.learner, dqn.replay
     assert learner._replay_graph is not None
     network = {name: value.clone() for name, value in learner.network.state_dict().items()}
-    adam = {p: {k: v.clone() for k, v in s.items()} for p, s in learner.optimizer.state.items()}
+    adam = {p: {k: v.clone() for k, v in s.items()} for p, s in learner.exploiter.trainer.optimizer.state.items()}
     weights = replay.weights.clone()
     results = []
     for update in (learner._replay_graph, learner._update):
         for name, value in learner.network.state_dict().items():
             value.copy_(network[name])
-        for parameter, state in learner.optimizer.state.items():
+        for parameter, state in learner.exploiter.trainer.optimizer.state.items():
             for key, value in state.items():
                 value.copy_(adam[parameter][key])
         replay.weights.copy_(weights)

@@ -3,29 +3,10 @@ import pytest
 import torch
 
 from rayatari.agent.exploration import Exploration, boltzmann, epsilon_greedy
-from rayatari.agent.loss import bellman_targets, values_of, weighted_huber
 from rayatari.agent.network import QNetwork, QNetworkConfig
 from rayatari.agent.schedule import Linear
 
 SMALL = QNetworkConfig(actions=4, channels=(4, 4, 4), hidden=16)
-
-
-def test_double_dqn_takes_the_target_networks_value_of_the_online_networks_choice():
-    returns, discounts = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.97, 0.9, 0.0])
-    target = torch.tensor([[1.0, 5.0], [2.0, 3.0], [100.0, 100.0]])
-    online = torch.tensor([[9.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
-    double = bellman_targets(returns, discounts, target, online)
-    torch.testing.assert_close(double, torch.tensor([1 + 0.97 * 1.0, -2 + 0.9 * 3.0, 0.5]))
-    single = bellman_targets(returns, discounts, target, None)
-    torch.testing.assert_close(single, torch.tensor([1 + 0.97 * 5.0, -2 + 0.9 * 3.0, 0.5]))
-
-
-def test_the_loss_is_the_weighted_huber_loss_of_the_actions_taken():
-    q = torch.tensor([[0.0, 2.0], [1.0, 7.0]])
-    predictions = values_of(q, torch.tensor([1, 0], dtype=torch.uint8))
-    torch.testing.assert_close(predictions, torch.tensor([2.0, 1.0]))
-    loss = weighted_huber(predictions, torch.tensor([5.0, 1.5]), torch.tensor([1.0, 0.5]))
-    assert loss.item() == pytest.approx((1.0 * (3.0 - 0.5) + 0.5 * 0.5 * 0.5**2) / 2)
 
 
 def test_dueling_values_have_the_state_value_as_their_mean():

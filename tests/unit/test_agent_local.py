@@ -183,7 +183,7 @@ def test_an_interrupted_local_training_goes_on_and_ends_in_a_bundle(tmp_path, mo
     assert resumed.updates == logged[-1]["updates"] > 0
     assert len(resumed.replay) >= checkpoint.step
     resumed.iterate(0.5)
-    assert resumed.learner.lr.item() == pytest.approx(TINY.lr * 0.55)
+    assert resumed.learner.exploiter.trainer.lr.item() == pytest.approx(TINY.lr * 0.55)
 
     with pytest.raises(UserError, match=r"agent.backend was local, is ray"):
         train.run(replace(config, agent=replace(TINY, backend="ray", envs=4)))

@@ -67,7 +67,7 @@ def test_numbers_that_yaml_reads_as_text_are_numbers() -> None:
         (["record.stepz=1"], "did you mean 'steps'"),
         (["world.model.codez=1"], "did you mean 'codes'"),
         (["record.steps=many"], "'record.steps' is wrong"),
-        (["agent.exploration=softmax"], "'epsilon' or 'boltzmann'"),
+        (["agent.exploration=softmax"], "'epsilon', 'boltzmann' or 'greedy'"),
         (["agent=3"], "'agent' is wrong"),
         (["steps"], "key=value"),
         (["=3"], "key=value"),

@@ -15,13 +15,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rayatari.agent.curiosity import explorers
 from rayatari.agent.exploration import Exploration
 from rayatari.agent.local.device_replay import DeviceReplay
-from rayatari.agent.local.learner import STATISTICS, Learner
+from rayatari.agent.local.learner import Learner
 from rayatari.agent.network import QNetworkConfig
+from rayatari.agent.parts import novelty_share, objective
 from rayatari.agent.policy import half_precision
 from rayatari.agent.replay import ReplayConfig
 from rayatari.agent.replay_file import load_replay, save_replay
+from rayatari.agent.rewards import reward_rule
 from rayatari.agent.rollout import LAST, Episode
 from rayatari.agent.vector_game import Moment, VectorGame
 from rayatari.agent.view_stack import STACK
@@ -37,7 +40,7 @@ _REMEDY = "remove the folder to start anew"
 
 
 class LocalDQN:
-    """Double DQN with prioritized replay in this process; the same interface as the RLlib backend."""
+    """Deep Q-learning with prioritized replay in this process; the interface is that of the RLlib backend."""
 
     def __init__(
         self, config: Config, spec: GameSpec, network: QNetworkConfig, exploration: Exploration
@@ -56,10 +59,10 @@ class LocalDQN:
             n_step=agent.n_step,
             gamma=agent.gamma,
             alpha=agent.replay_alpha,
-            clip_rewards=agent.clip_rewards,
+            clip_rewards=False,  # the games have done it
         )
         self.replay = DeviceReplay(memory, agent.groups, self.device)
-        self.learner = Learner(network, agent, self.replay)
+        self.learner = Learner(objective(agent, network), agent, self.replay)
         self.env_steps = 0
         """Environment steps played so far, interrupted runs included."""
         self.recent: deque[Episode] = deque(maxlen=agent.score_window)
@@ -71,10 +74,15 @@ class LocalDQN:
             VectorGame(
                 spec, config.emulator, count,
                 life_loss_ends=agent.life_loss_ends, threads=agent.emulator_threads,
+                rewards=reward_rule(agent),
             )
             for _ in range(agent.groups)
         ]  # fmt: skip
-        self._groups = [_Group(number, game, self.device) for number, game in enumerate(games)]
+        share = agent.rnd_share if agent.rnd else 0.0
+        self._groups = [
+            _Group(number, game, explorers(share, number, agent.groups, count), self.device)
+            for number, game in enumerate(games)
+        ]
         self._credit = 0.0
         self._playing = False
 
@@ -89,8 +97,11 @@ class LocalDQN:
         ``progress`` is the share of training that is done, which sets the learning rate and beta.
         """
         agent = self.agent
-        self.learner.lr.fill_(agent.lr * (1 + (agent.lr_final - 1) * progress))
-        self.learner.beta.fill_(agent.replay_beta + (1 - agent.replay_beta) * progress)
+        self.learner.schedule(
+            lr_share=1 + (agent.lr_final - 1) * progress,
+            beta=agent.replay_beta + (1 - agent.replay_beta) * progress,
+            alpha=novelty_share(agent).at(self.env_steps),
+        )
         if not self._playing:
             self._begin()
         goal, updates = self.env_steps + agent.report_every, self.updates
@@ -99,7 +110,7 @@ class LocalDQN:
                 self._advance(group)
         if self.updates == updates:
             return {}
-        return dict(zip(STATISTICS, self.learner.statistics.tolist(), strict=True))
+        return self.learner.statistics()
 
     def policy_weights(self) -> dict[str, Tensor]:
         """The network's weights of this moment, float16 by name, as a policy bundle keeps them."""
@@ -155,6 +166,7 @@ class LocalDQN:
             moment = group.game.receive()
         with self._clock("act"):
             group.store(moment, self.replay)
+            self.learner.observe(group.stack[:, -1], group.number * group.game.count)
             group.send(self._choose(group))
         played = int((moment.outcomes != LAST).sum())
         before, self.env_steps = self.env_steps, self.env_steps + played
@@ -175,7 +187,7 @@ class LocalDQN:
 
     def _choose(self, group: "_Group") -> Tensor:
         """Actions for the frames of ``group``, int64 (G,), on the CPU. Waits for what is queued."""
-        q_GA = self.learner.q_values(group.stack)
+        q_GA = self.learner.q_values(group.stack, group.explores)
         return self._exploration.choose(q_GA, self.env_steps, group.number, len(self._groups)).cpu()
 
     @contextmanager
@@ -188,9 +200,11 @@ class LocalDQN:
 class _Group:
     """Games stepped together, and the last four frames of each on the device."""
 
-    def __init__(self, number: int, game: VectorGame, device: torch.device) -> None:
+    def __init__(self, number: int, game: VectorGame, explores: list[bool], device: torch.device) -> None:
         self.number, self.game, self._device = number, game, device
         pin, count = device.type == "cuda", game.count
+        self.explores = torch.tensor(explores, device=device)
+        """Which games the exploring agent plays, bool (count,)."""
         self.stack = torch.zeros((count, STACK, VIEW_SIZE, VIEW_SIZE), dtype=torch.uint8, device=device)
         self._frames = torch.zeros((count, VIEW_SIZE, VIEW_SIZE), dtype=torch.uint8, pin_memory=pin)
         self._columns = torch.zeros((5, count), dtype=torch.float32, pin_memory=pin)

@@ -1,41 +1,62 @@
-"""One update of the network: draw, loss, gradient, Adam, priorities. On a GPU it is one CUDA graph."""
+"""One update of the networks: draw, loss, gradient, Adam, priorities. On a GPU it is one CUDA graph."""
 
 import sys
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from rayatari.agent.local.device_replay import DeviceReplay
-from rayatari.agent.loss import bellman_targets, values_of, weighted_huber
-from rayatari.agent.network import QNetwork, QNetworkConfig
+from rayatari.agent.curiosity import Curiosity, CuriosityConfig, mixed_returns, two_minds
+from rayatari.agent.local.device_replay import DeviceBatch, DeviceReplay
+from rayatari.agent.local.student import Student, Trainer, below
+from rayatari.agent.network import QNetwork
+from rayatari.agent.objective import Loss, Objective
 from rayatari.config.agent import AgentConfig
 
 _WARMUP = 3
 """Updates before the graph is captured: they let cuDNN choose and the optimizer make its state."""
 STATISTICS = ("loss", "q_mean", "gradient_norm")
+EXPLORER_STATISTICS = ("explorer_loss", "explorer_q_mean", "novelty")
 
 
 class Learner:
-    """A network, its target, its optimizer, and the updates that they make from ``replay``."""
+    """A network, its target, its optimizer, and the updates that they make from ``replay``.
 
-    def __init__(self, config: QNetworkConfig, agent: AgentConfig, replay: DeviceReplay) -> None:
+    With ``agent.rnd`` there is a second one, the explorer, and what it finds new.
+    """
+
+    def __init__(self, objective: Objective, agent: AgentConfig, replay: DeviceReplay) -> None:
         self.agent, self.replay, self.device = agent, replay, replay.device
+        self.objective = objective
         self.cuda = self.device.type == "cuda"
-        self.network = _build(config, self.device)
-        self.target = _build(config, self.device).requires_grad_(False)
-        self.copy_to_target()
-        self.parameters = list(self.network.parameters())
-        self.lr = torch.tensor(agent.lr, device=self.device)
+        self.exploiter = Student(objective.network, agent, self.device)
+        self.explorer: Student | None = None
+        self.curiosity: Curiosity | None = None
+        if agent.rnd:
+            self.explorer = Student(objective.network, agent, self.device)
+            sizes = CuriosityConfig(agent.envs, agent.channels, agent.rnd_features, agent.gamma)
+            self.curiosity = Curiosity(sizes).to(self.device)
+            self._imitation = Trainer(self.curiosity.imitator, agent.rnd_lr, agent, self.device)
+        self.alpha = torch.tensor(agent.rnd_alpha_start, device=self.device)
+        """Weight of novelty in the explorer's reward."""
         self.beta = torch.tensor(agent.replay_beta, device=self.device)
-        self.statistics = torch.zeros(len(STATISTICS), device=self.device)
-        """Of the last update, in the order of ``STATISTICS``."""
-        self.optimizer = torch.optim.Adam(
-            self.parameters, lr=self.lr, eps=agent.adam_epsilon, fused=True, capturable=self.cuda
-        )
+        names = STATISTICS + (EXPLORER_STATISTICS if agent.rnd else ())
+        self._names, self._statistics = names, torch.zeros(len(names), device=self.device)
         self.updates = 0
         self._warm = 0
         self._replay_graph: Callable[[], None] | None = None
+
+    @property
+    def network(self) -> QNetwork:
+        """The network that is evaluated and exported."""
+        return self.exploiter.network
+
+    def schedule(self, lr_share: float, beta: float, alpha: float) -> None:
+        """Set what changes in the course of training."""
+        for student in self._students():
+            student.trainer.set_share(lr_share)
+        self.beta.fill_(beta)
+        self.alpha.fill_(alpha)
 
     def update(self) -> None:
         """Queue one update; on a GPU it returns before it is done."""
@@ -47,40 +68,57 @@ class Learner:
         else:
             self._update()
 
-    def copy_to_target(self) -> None:
-        """Make the target network the network of this moment."""
-        with torch.no_grad():
-            for old, new in zip(self.target.parameters(), self.network.parameters(), strict=True):
-                old.copy_(new)
+    def statistics(self) -> dict[str, float]:
+        """Numbers of the last update."""
+        return dict(zip(self._names, self._statistics.tolist(), strict=True))
 
-    def q_values(self, views: Tensor) -> Tensor:
-        """Action values without gradients, float32 (B, A), of uint8 (B, 4, 84, 84) on the device."""
+    def copy_to_target(self) -> None:
+        """Make the target networks the networks of this moment."""
+        for student in self._students():
+            student.copy_to_target()
+
+    def q_values(self, views: Tensor, explores_B: Tensor) -> Tensor:
+        """Action values to play by, float32 (B, A), of uint8 (B, 4, 84, 84) on the device.
+
+        Noisy networks draw noise; where ``explores_B``, bool, they are the explorer's.
+        """
         with torch.no_grad(), self._precision():
-            values: Tensor = self.network(views)
-        return values
+            if self.explorer is None:
+                values: Tensor = self.network(views, noisy=True)
+                return values
+            exploiter, explorer = self.network, self.explorer.network
+            return two_minds(
+                lambda v: exploiter(v, noisy=True), lambda v: explorer(v, noisy=True), views, explores_B
+            )
+
+    def observe(self, frames_GHW: Tensor, first: int) -> None:
+        """Take the newest frames of the games ``first`` on into the statistics of novelty."""
+        if self.curiosity is not None:
+            self.curiosity.observe(frames_GHW, first)
 
     def state(self) -> dict[str, Tensor]:
-        """Weights and optimizer as named tensors on the CPU."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"target.{k}": v for k, v in self.target.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{key}": value for key, value in state.items()}
+        """Weights, optimizers and running statistics as named tensors on the CPU."""
+        tensors = self.exploiter.state()
+        if self.explorer is not None and self.curiosity is not None:
+            tensors |= self.explorer.state("explorer.")
+            tensors |= {f"curiosity.{k}": v for k, v in self.curiosity.state_dict().items()}
+            tensors |= self._imitation.state("imitation.")
         return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take over what :meth:`state` gave. Must come before the first update."""
-        self.network.load_state_dict(_below("network.", tensors))
-        self.target.load_state_dict(_below("target.", tensors))
-        adam: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below("adam.", tensors).items():
-            index, key = name.split(".")
-            adam.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": adam, "param_groups": groups})
-        self.lr = self.optimizer.param_groups[0]["lr"]
-        for parameter, state in self.optimizer.state.items():
-            for key in ("exp_avg", "exp_avg_sq"):  # fused Adam wants them laid out like their parameter
-                state[key] = torch.empty_like(parameter, requires_grad=False).copy_(state[key])
+        self.exploiter.load_state(tensors)
+        if self.explorer is not None and self.curiosity is not None:
+            self.explorer.load_state(tensors, "explorer.")
+            self.curiosity.load_state_dict(below("curiosity.", tensors))
+            self._imitation.load_state("imitation.", tensors)
+
+    def _students(self) -> list[Student]:
+        return [self.exploiter] if self.explorer is None else [self.exploiter, self.explorer]
+
+    def _trainers(self) -> list[Trainer]:
+        imitation = [] if self.curiosity is None else [self._imitation]
+        return [student.trainer for student in self._students()] + imitation
 
     def _precision(self) -> torch.autocast:
         bf16 = self.agent.precision == "bf16"
@@ -90,19 +128,30 @@ class Learner:
         leaves_B = self.replay.draw(self.agent.batch_size)
         batch = self.replay.gather(leaves_B)
         weights_B = self.replay.importance(leaves_B, self.beta)
-        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(self.exploiter, batch, batch.returns, weights_B)
+        norm = self.exploiter.trainer.step(loss.loss)
+        statistics = [loss.loss.detach(), loss.q_mean, norm]
+        if self.explorer is not None and self.curiosity is not None:
+            statistics += self._explore(self.explorer, self.curiosity, batch, weights_B)
+        self.replay.update(leaves_B, loss.errors_B)
+        self._statistics.copy_(torch.stack(statistics))
+
+    def _explore(
+        self, explorer: Student, curiosity: Curiosity, batch: DeviceBatch, weights_B: Tensor
+    ) -> list[Tensor]:
+        """Update the explorer, and the imitator with the frames that the transitions led to."""
+        frames_BHW = batch.next_views[:, -1]
+        novelty_B = curiosity.novelty(frames_BHW)
+        loss = self._loss(explorer, batch, mixed_returns(batch.returns, novelty_B, self.alpha), weights_B)
+        explorer.trainer.step(loss.loss)
+        self._imitation.step(curiosity.errors(frames_BHW).mean())
+        return [loss.loss.detach(), loss.q_mean, novelty_B.mean()]
+
+    def _loss(self, student: Student, batch: DeviceBatch, returns_B: Tensor, weights_B: Tensor) -> Loss:
         with self._precision():
-            predictions_B = values_of(self.network(batch.views), batch.actions)
-            with torch.no_grad():
-                next_target_BA = self.target(batch.next_views)
-                next_online_BA = self.network(batch.next_views) if self.agent.double else None
-        targets_B = bellman_targets(batch.returns, batch.discounts, next_target_BA, next_online_BA)
-        loss = weighted_huber(predictions_B, targets_B, weights_B)
-        torch.autograd.backward(loss)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.agent.grad_clip, foreach=True)
-        self.optimizer.step()
-        self.replay.update(leaves_B, predictions_B - targets_B)
-        self.statistics.copy_(torch.stack([loss.detach(), predictions_B.detach().mean(), norm]))
+            said = self.objective.look(student.network, student.target, batch.views, batch.next_views)
+        support_N = student.network.support
+        return self.objective.loss(said, support_N, batch.actions, returns_B, batch.discounts, weights_B)
 
     def _warm_up(self) -> None:
         """The first updates on a GPU, on a stream of their own, then the capture."""
@@ -120,7 +169,8 @@ class Learner:
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         try:
-            self.optimizer.zero_grad(set_to_none=True)
+            for trainer in self._trainers():
+                trainer.optimizer.zero_grad(set_to_none=True)
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._update()
         except RuntimeError as error:
@@ -129,15 +179,3 @@ class Learner:
             torch.cuda.synchronize()
             return
         self._replay_graph = graph.replay
-
-
-def _build(config: QNetworkConfig, device: torch.device) -> QNetwork:
-    network = QNetwork(config).to(device)
-    for parameter in network.encoder.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return network
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from rayatari.agent.policy import half_precision
 from rayatari.agent.replay import Replay, ReplayBatch, ReplayConfig
 from rayatari.agent.replay_file import load_replay, save_replay
 from rayatari.agent.rllib.learner import DISCOUNTS, WEIGHTS, AtariDQNLearner, learning_timesteps
-from rayatari.agent.rollout import Episode
+from rayatari.agent.rollout import Episode, Rollout
 from rayatari.agent.schedule import Linear
 
 _STATE = "atari_dqn"
@@ -50,6 +51,10 @@ class AtariDQNConfig(DQNConfig):
         """Updates between two transfers of the weights to the runners."""
         self.checkpoint_replay = True
         """Whether checkpoints hold the replay memory."""
+        self.curiosity_lr = 1e-4
+        """Learning rate of the imitator of RND."""
+        self.novelty_share = Linear(0.0, 0.0, 0)
+        """Weight of novelty in the exploring agent's reward, by environment step."""
 
     def get_default_learner_class(self) -> type[AtariDQNLearner]:
         """Our learner."""
@@ -88,6 +93,7 @@ class AtariDQN(DQN):
             "loss": "loss",
             "q_mean": "q_mean",
             "gradients_default_optimizer_global_norm": "gradient_norm",
+            **{name: name for name in ("explorer_loss", "explorer_q_mean", "novelty")},
         }
         return {ours: float(updates[theirs]) for theirs, ours in names.items() if theirs in updates}
 
@@ -104,6 +110,7 @@ class AtariDQN(DQN):
             for rollout in rollouts:
                 self.local_replay_buffer.add(rollout)
                 self.recent += rollout.episodes
+                self._observe(rollout)
         if len(self.local_replay_buffer) < self.config.num_steps_sampled_before_learning_starts:
             return
         self._credit += (self.env_steps - before) / self.config.train_every
@@ -144,6 +151,19 @@ class AtariDQN(DQN):
             return
         [learned] = self.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
         self.env_runner.module.network.load_state_dict(learned.get().network.state_dict())
+        if self._curious:
+            self.env_runner.module.explorer.load_state_dict(learned.get().explorer.state_dict())
+
+    @property
+    def _curious(self) -> bool:
+        """Whether there is an exploring agent (random network distillation)."""
+        return self.config.rl_module_spec.model_config["curiosity"] is not None
+
+    def _observe(self, rollout: Rollout) -> None:
+        """Show new frames to the learners' statistics of novelty."""
+        if self._curious:
+            views = torch.from_numpy(rollout.views)
+            self.learner_group.foreach_learner(partial(_show, views=views, first=rollout.first_game))
 
     def policy_weights(self) -> dict[str, torch.Tensor]:
         """The network's weights of this moment, float16 by name, as a policy bundle keeps them."""
@@ -211,6 +231,10 @@ def _to_rllib(batch: ReplayBatch) -> MultiAgentBatch:
     }
     tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
     return MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(tensors)}, len(batch.actions))
+
+
+def _show(learner: AtariDQNLearner, views: torch.Tensor, first: int) -> None:
+    learner.observe(views, first)
 
 
 def _take_errors(result: Any) -> NDArray[np.float32]:

@@ -12,8 +12,10 @@ import ray
 import torch
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from rayatari.agent.parts import exploration, network_config
+from rayatari.agent.curiosity import CuriosityConfig
+from rayatari.agent.parts import exploration, network_config, novelty_share, objective
 from rayatari.agent.replay import ReplayConfig
+from rayatari.agent.rewards import reward_rule
 from rayatari.agent.rllib.algorithm import AtariDQN, AtariDQNConfig
 from rayatari.agent.rllib.env_runner import AtariEnvRunner
 from rayatari.agent.rllib.module import AtariDQNModule
@@ -56,6 +58,7 @@ def rllib_config(config: Config, spec: GameSpec) -> AtariDQNConfig:
             "emulator": config.emulator,
             "life_loss_ends": agent.life_loss_ends,
             "threads": agent.emulator_threads,
+            "rewards": reward_rule(agent),
         },
     )
     rllib.env_runners(
@@ -91,6 +94,7 @@ def _set_training(rllib: Any, agent: AgentConfig) -> None:
     rllib.train_every = agent.train_every
     rllib.sync_every = agent.sync_every
     rllib.checkpoint_replay = agent.checkpoint_replay
+    rllib.curiosity_lr, rllib.novelty_share = agent.rnd_lr, novelty_share(agent)
     rllib.beta = Linear(agent.replay_beta, 1.0, agent.steps)
     rllib.replay = ReplayConfig(
         lanes=agent.envs * max(agent.runners, 1),
@@ -98,19 +102,24 @@ def _set_training(rllib: Any, agent: AgentConfig) -> None:
         n_step=agent.n_step,
         gamma=agent.gamma,
         alpha=agent.replay_alpha,
-        clip_rewards=agent.clip_rewards,
+        clip_rewards=False,  # the games have done it
     )
 
 
 def _module_spec(agent: AgentConfig, spec: GameSpec) -> RLModuleSpec:
+    network = network_config(agent, spec)
+    games = agent.envs * max(agent.runners, 1)
+    curiosity = CuriosityConfig(games, agent.channels, agent.rnd_features, agent.gamma)
     return RLModuleSpec(
         module_class=AtariDQNModule,
         observation_space=gymnasium.spaces.Box(0, 255, (STACK, VIEW_SIZE, VIEW_SIZE), np.uint8),
         action_space=gymnasium.spaces.Discrete(len(spec.action_names)),
         model_config={
-            "network": network_config(agent, spec),
+            "network": network,
             "exploration": exploration(agent),
-            "double": agent.double,
+            "objective": objective(agent, network),
+            "curiosity": curiosity if agent.rnd else None,
+            "rnd_share": agent.rnd_share,
             "bf16": agent.precision == "bf16",
         },
     )

@@ -55,7 +55,10 @@ class AtariEnvRunner(SingleAgentEnvRunner):
         step = self.num_env_steps_sampled_lifetime + self._steps_since_sync
         self._steps_since_sync += self.num_envs * max(self.config.num_env_runners, 1)
         observations = torch.from_numpy(views).to(self._device)
-        chosen = self.module.forward_exploration({Columns.OBS: observations}, t=step)
+        games = self.num_envs * max(self.config.num_env_runners, 1)
+        chosen = self.module.forward_exploration(
+            {Columns.OBS: observations}, t=step, first_game=self._first_game, games=games
+        )
         actions: NDArray[np.int64] = chosen[Columns.ACTIONS].cpu().numpy()
         return actions
 

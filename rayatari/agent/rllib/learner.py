@@ -1,15 +1,17 @@
-"""The learner: fused Adam, Double DQN targets, weighted Huber loss, a checkpointed target schedule."""
+"""The learner: fused Adam, the shared objective, checkpointed target steps, the two agents of RND."""
 
 from typing import Any
 
 import torch
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, TD_ERROR_KEY
 from torch import Tensor
 
-from rayatari.agent.loss import bellman_targets, values_of, weighted_huber
-from rayatari.agent.rllib.module import NEXT_ONLINE, NEXT_TARGET, Q_VALUES
+from rayatari.agent.curiosity import Curiosity, mixed_returns
+from rayatari.agent.objective import Loss
+from rayatari.agent.rllib.module import ERRORS, EXPLORER
 
 DISCOUNTS = "discounts"
 WEIGHTS = "weights"
@@ -19,30 +21,56 @@ _TARGET_STEPS = "target_network_steps"
 class AtariDQNLearner(DQNTorchLearner):
     """RLlib's DQN learner without its avoidable work (two checks of all gradients, unfused Adam)."""
 
+    _steps = 0
+    """Environment steps, which set the weight of novelty."""
+
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """Register a fused Adam."""
-        parameters = self.get_parameters(self.module[module_id])
-        self.register_optimizer(
-            module_id=module_id,
-            optimizer=torch.optim.Adam(parameters, eps=config.adam_epsilon, fused=True),
-            params=parameters,
-            lr_or_lr_schedule=config.lr,
-        )
+        """Register a fused Adam for each network that learns, so that each gradient is clipped alone."""
+        module = self.module[module_id].unwrapped()
+        parts: dict[str, tuple[torch.nn.Module, float]] = {"default_optimizer": (module.network, config.lr)}
+        if module.explorer is not None:
+            parts["explorer"] = (module.explorer, config.lr)
+            parts["imitator"] = (module.curiosity.imitator, config.curiosity_lr)
+        for name, (part, lr) in parts.items():
+            parameters = list(part.parameters())
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer_name=name,
+                optimizer=torch.optim.Adam(parameters, eps=config.adam_epsilon, fused=True),
+                params=parameters,
+                lr_or_lr_schedule=lr,
+            )
+
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Note the time, which the weight of novelty depends on."""
+        super().before_gradient_based_update(timesteps=timesteps)
+        self._steps = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, self._steps)
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Tensor]
     ) -> Tensor:
-        """The loss of one batch; the TD errors go to the metrics, from where the replay takes them."""
-        predictions_B = values_of(fwd_out[Q_VALUES], batch[Columns.ACTIONS])
-        targets_B = bellman_targets(
-            batch[Columns.REWARDS], batch[DISCOUNTS], fwd_out[NEXT_TARGET], fwd_out.get(NEXT_ONLINE)
-        )
-        loss = weighted_huber(predictions_B, targets_B, batch[WEIGHTS])
-        errors_B = (predictions_B - targets_B).detach()
-        self.metrics.log_value((module_id, TD_ERROR_KEY), errors_B, reduce="item_series")
-        values = {"loss": loss.detach(), "q_mean": predictions_B.detach().mean()}
+        """The loss of one batch; the errors go to the metrics, from where the replay takes them."""
+        learned = self._loss(module_id, batch, fwd_out, batch[Columns.REWARDS])
+        self.metrics.log_value((module_id, TD_ERROR_KEY), learned.errors_B, reduce="item_series")
+        values = {"loss": learned.loss.detach(), "q_mean": learned.q_mean}
+        loss = learned.loss
+        if ERRORS in fwd_out:
+            curiosity: Curiosity = self.module[module_id].unwrapped().curiosity
+            novelty_B = curiosity.novelty_of(fwd_out[ERRORS].detach())
+            returns_B = mixed_returns(batch[Columns.REWARDS], novelty_B, config.novelty_share.at(self._steps))
+            said = {k.removeprefix(EXPLORER): v for k, v in fwd_out.items() if k.startswith(EXPLORER)}
+            explored = self._loss(module_id, batch, said, returns_B)
+            values |= {"explorer_loss": explored.loss.detach(), "explorer_q_mean": explored.q_mean}
+            values |= {"novelty": novelty_B.mean()}
+            loss = loss + explored.loss + fwd_out[ERRORS].mean()
         self.metrics.log_dict(values, key=module_id, window=1)
         return loss
+
+    def observe(self, views_TGHW: Tensor, first: int) -> None:
+        """Take the newest frames of the games ``first`` on, uint8 (T, G, 84, 84), into RND's statistics."""
+        curiosity: Curiosity = self.module[DEFAULT_MODULE_ID].unwrapped().curiosity
+        for frames_GHW in views_TGHW.to(curiosity.pixel_mean.device):
+            curiosity.observe(frames_GHW, first)
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """RLlib's state and the steps of the last target updates, which RLlib forgets."""
@@ -52,6 +80,15 @@ class AtariDQNLearner(DQNTorchLearner):
         """Take over what :meth:`get_state` gave."""
         super().set_state(state)
         self.last_update_ts_by_mid.update(state.get(_TARGET_STEPS, {}))
+
+    def _loss(
+        self, module_id: str, batch: dict[str, Any], said: dict[str, Tensor], returns_B: Tensor
+    ) -> Loss:
+        module = self.module[module_id].unwrapped()
+        loss: Loss = module.objective.loss(
+            said, module.network.support, batch[Columns.ACTIONS], returns_B, batch[DISCOUNTS], batch[WEIGHTS]
+        )
+        return loss
 
 
 def learning_timesteps(env_steps: int) -> dict[str, int]:

@@ -1,5 +1,6 @@
-"""Our Q-network as an RLlib module."""
+"""Our Q-networks as an RLlib module."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,36 +10,48 @@ from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, QNetAPI, TargetNetwo
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor
 
+from rayatari.agent.curiosity import Curiosity, explorers, two_minds
 from rayatari.agent.network import QNetwork
 
 Q_VALUES = "qf_preds"
-NEXT_ONLINE = "qf_next_preds"
-NEXT_TARGET = "qf_target_next_preds"
+EXPLORER = "explorer."
+"""What the exploring agent says stands beside what the other says, with this before its name."""
+ERRORS = "curiosity.errors"
 
 
 class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
     """A :class:`QNetwork`, and on the learner its target network.
 
-    ``model_config`` holds ``network`` (QNetworkConfig), ``exploration`` (Exploration), ``double``
-    and ``bf16`` (autocast of the forward and backward pass in training).
+    ``model_config`` holds ``network`` (QNetworkConfig), ``exploration`` (Exploration), ``objective``
+    (Objective), ``bf16`` (autocast of the forward and backward pass in training), and ``curiosity``:
+    None, or a CuriosityConfig. With one there is a second agent, the explorer, which plays the share
+    ``rnd_share`` of the games; inference is always that of the first.
     """
 
     def setup(self) -> None:
-        """Build the network."""
-        self.network = QNetwork(self.model_config["network"])
-        self.exploration = self.model_config["exploration"]
+        """Build the networks."""
+        settings = self.model_config
+        self.network = QNetwork(settings["network"])
+        self.exploration, self.objective = settings["exploration"], settings["objective"]
+        self.explorer: QNetwork | None = None
+        if settings["curiosity"] is not None:
+            self.explorer = QNetwork(settings["network"])
+            self.curiosity = Curiosity(settings["curiosity"])
 
     def get_non_inference_attributes(self) -> list[str]:
         """What environment runners do not need."""
-        return ["target"]
+        return ["target"] if self.explorer is None else ["target", "explorer_target", "curiosity"]
 
     def make_target_networks(self) -> None:
-        """Copy the network as its own target; called by the learner."""
+        """Copy the networks as their own targets; called by the learner."""
         self.target = make_target_network(self.network)
+        if self.explorer is not None:
+            self.explorer_target = make_target_network(self.explorer)
 
     def get_target_network_pairs(self) -> list[tuple[QNetwork, QNetwork]]:
-        """The network and its target."""
-        return [(self.network, self.target)]
+        """The networks and their targets."""
+        pairs = [(self.network, self.target)]
+        return pairs if self.explorer is None else [*pairs, (self.explorer, self.explorer_target)]
 
     def forward_target(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Values of the target network for ``obs``."""
@@ -51,16 +64,30 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         return {Columns.ACTIONS: self.network(batch[Columns.OBS]).argmax(dim=1)}
 
-    def _forward_exploration(self, batch: dict[str, Any], t: int = 0, **kwargs: Any) -> dict[str, Tensor]:
-        return {Columns.ACTIONS: self.exploration.choose(self.network(batch[Columns.OBS]), t)}
+    def _forward_exploration(
+        self, batch: dict[str, Any], t: int = 0, first_game: int = 0, games: int = 0, **kwargs: Any
+    ) -> dict[str, Tensor]:
+        """Actions of the games ``first_game`` on, of ``games`` in all, at environment step ``t``."""
+        views = batch[Columns.OBS]
+        if self.explorer is None:
+            q_BA = self.network(views, noisy=True)
+        else:
+            playing = explorers(self.model_config["rnd_share"], first_game, 1, len(views))
+            explores_B = torch.tensor(playing, device=views.device)
+            q_BA = two_minds(_with_noise(self.network), _with_noise(self.explorer), views, explores_B)
+        return {Columns.ACTIONS: self.exploration.choose(q_BA, t, first_game, games=games)}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
-        """The values that the loss needs; those of the next state without a gradient."""
-        device = batch[Columns.OBS].device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.model_config["bf16"]):
-            values = {Q_VALUES: self.network(batch[Columns.OBS])}
-            with torch.no_grad():
-                values[NEXT_TARGET] = self.target(batch[Columns.NEXT_OBS])
-                if self.model_config["double"]:
-                    values[NEXT_ONLINE] = self.network(batch[Columns.NEXT_OBS])
-        return values
+        """What the loss needs of all networks; that of the next state without a gradient."""
+        views, next_views = batch[Columns.OBS], batch[Columns.NEXT_OBS]
+        with torch.autocast(views.device.type, torch.bfloat16, enabled=self.model_config["bf16"]):
+            said = self.objective.look(self.network, self.target, views, next_views)
+            if self.explorer is None:
+                return dict(said)
+            explored = self.objective.look(self.explorer, self.explorer_target, views, next_views)
+        said |= {f"{EXPLORER}{name}": value for name, value in explored.items()}
+        return {**said, ERRORS: self.curiosity.errors(next_views[:, -1])}
+
+
+def _with_noise(network: QNetwork) -> Callable[[Tensor], Tensor]:
+    return lambda views: network(views, noisy=True)
