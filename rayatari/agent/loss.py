@@ -69,7 +69,7 @@ def project(support_N: Tensor, returns_B: Tensor, discounts_B: Tensor, probabili
     ``probabilities_BN`` is that of Z. The mass of a return between two atoms is shared by nearness; one
     outside the support goes to its end (Bellemare et al., 2017, eq. 7).
     """
-    gap = support_N[1] - support_N[0]
+    gap = (support_N[-1] - support_N[0]) / (len(support_N) - 1)
     moved_BN = returns_B[:, None] + discounts_B[:, None] * support_N
     places_BN = (moved_BN.clamp(support_N[0], support_N[-1]) - support_N[0]) / gap
     atoms_N = torch.arange(len(support_N), device=support_N.device)
