@@ -166,7 +166,7 @@ async def crowd(url: str, player: Player, count: int, seconds: float) -> list[Ta
 
 def bare_rate(weights: str, threads: int, batch: int, seconds: float) -> float:
     """Frames a second of the model alone, in this process."""
-    from rayatari.models.hardware import keep_freed_memory
+    from rayatari.memory import keep_freed_memory
     from rayatari.models.neural_game import NeuralGame
     from rayatari.serve.arcade import set_threads
 

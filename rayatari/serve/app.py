@@ -16,7 +16,7 @@ from starlette.websockets import WebSocketState
 
 from rayatari.config.load import validate
 from rayatari.config.schema import Config
-from rayatari.models.hardware import keep_freed_memory
+from rayatari.memory import keep_freed_memory
 from rayatari.protocol import PATH
 from rayatari.serve.arcade import open_arcade
 from rayatari.serve.connection import serve_socket

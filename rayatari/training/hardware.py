@@ -6,7 +6,8 @@ import torch
 
 from rayatari.config.runtime import TrainingConfig
 from rayatari.errors import UserError
-from rayatari.models.hardware import fast_bf16, keep_freed_memory
+from rayatari.memory import keep_freed_memory
+from rayatari.models.hardware import fast_bf16
 
 
 def pick_device(name: str) -> torch.device:
