@@ -1,8 +1,39 @@
 """Settings of ``rayatari evaluate``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from rayatari.config.agent import AgentConfig
 from rayatari.config.record import PlayerConfig
+
+
+@dataclass(frozen=True)
+class TuringConfig:
+    """The classifier that tells real from neural clips (block 5)."""
+
+    starts: int = 0
+    """Places of held-out play from which clips are cut; 0 leaves the test out."""
+    steps: int = 96
+    """Steps played from each; every 16 of them are a clip."""
+    train_steps: int = 300
+    """Optimizer steps of each classifier; four are trained, two of them for the control."""
+    batch: int = 16
+    """Clips a step."""
+    channels: int = 16
+    """Channels of its first layer."""
+    lr: float = 2e-3
+    """Peak learning rate of AdamW."""
+
+
+@dataclass(frozen=True)
+class MarathonConfig:
+    """Long games of a trained agent (block 4)."""
+
+    games: int = 0
+    """Games played side by side, neural and real; 0 leaves the block out."""
+    steps: int = 10_000
+    """Steps of each; a game that is over begins anew."""
+    player: PlayerConfig = field(default_factory=lambda: PlayerConfig("agent", epsilon=0.01))
+    """Who plays."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +66,22 @@ class EvaluateConfig:
     """Games in closed loop that each player plays in the neural game."""
     closed_steps: int = 1000
     """Steps after which a game in closed loop is cut."""
+    common_starts: int = 0
+    """Rollouts of a decoder that is told the most common codes in every step; 0 leaves that baseline out."""
+    ancestor: str = ""
+    """Neural-game bundle of the ancestor's design (configs/ancestor.yaml), trained on the same data with
+    the same budget, measured beside in blocks 1 and 2; empty leaves it out."""
+    marathon: MarathonConfig = field(default_factory=MarathonConfig)
+    """Long games (block 4)."""
+    turing: TuringConfig = field(default_factory=TuringConfig)
+    """Real or neural? (block 5)."""
+    inside: AgentConfig = field(default_factory=lambda: AgentConfig(
+        backend="local", steps=0, learning_starts=5_000, envs=16, replay_capacity=100_000, n_step=10,
+        lr=2.5e-4, life_loss_ends=True, epsilon_end=0.05, epsilon_steps=50_000, target_update=2_000, threads=1,
+        report_every=1_000, evaluation_episodes=30, evaluation_steps=4_500,
+    ))  # fmt: skip
+    """The agent that learns inside the neural game alone and is scored in the real one (block 6); 0 steps,
+    as here, leave it out. Only the local backend can."""
     temperature: float = 1.0
     """Temperature at which the neural game samples its codes; 0 takes the most likely ones."""
     batch: int = 64
@@ -55,5 +102,11 @@ class EvaluateConfig:
             raise ValueError("episode_steps must be at least the last of horizons")
         if self.closed_games > self.episodes:
             raise ValueError("closed_games must be at most episodes, whose openings they take")
+        if min(self.common_starts, self.marathon.games, self.turing.starts, self.inside.steps) < 0:
+            raise ValueError("common_starts, marathon.games, turing.starts and inside.steps are 0 or more")
+        if self.marathon.games and self.marathon.steps < 1:
+            raise ValueError("marathon.steps must be at least 1")
+        if self.turing.starts and self.turing.steps < 16:
+            raise ValueError("turing.steps must be at least the 16 of one clip")
         if self.temperature < 0:
             raise ValueError("temperature must be 0 or more")

@@ -1,39 +1,18 @@
 """Block 3 in closed loop: players play the neural game, and the same players' real games stand beside."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayatari.agent.players import Player
-from rayatari.evaluate.interface import BatchGame, Frames, Reader, Reading
+from rayatari.evaluate.interface import BatchGame
+from rayatari.evaluate.play import Play
 from rayatari.evaluate.stats import Estimate, mean
 from rayatari.evaluate.traces import Start, contexts
+from rayatari.games.readers import Reader
 from rayatari.seeding import EVALUATION_SEED
-
-
-@dataclass
-class Play:
-    """One game as it was played, neural or real."""
-
-    player: str
-    """Who played."""
-    actions: list[int] = field(default_factory=list)
-    """Action of each step."""
-    rewards: list[float] = field(default_factory=list)
-    """Points of each step."""
-    readings: list[Reading] = field(default_factory=list)
-    """What the reader sees before the first step and after each; empty for games without a reader."""
-    frames: list[Frames] = field(default_factory=list)
-    """Screens before the first step and after each, kept for pictures only where asked for."""
-    terminated: bool = False
-    """Whether the game came to its end, rather than to the step limit."""
-
-    @property
-    def score(self) -> float:
-        """Points of the whole game."""
-        return float(np.sum(self.rewards))
 
 
 @dataclass(frozen=True)
@@ -65,7 +44,10 @@ def play_closed_loop(
     kept. A game that is over plays no further steps. ``advance`` is told each finished step.
     """
     seeds = [EVALUATION_SEED + number for number in range(len(players))]
-    plays = [Play(player.name) for player in players]
+    plays = [
+        Play(player.name, episode=opening.trace.seed)
+        for player, opening in zip(players, openings, strict=True)
+    ]
     frames = game.reset(seeds, contexts(openings, game.history))
     for number, player in enumerate(players):
         player.reset(seeds[number])
@@ -100,6 +82,7 @@ def real_play(opening: Start, steps: int) -> Play:
         readings=list(trace.readings[first : last + 1]) if trace.readings else [],
         frames=list(trace.frames[first : last + 1]),
         terminated=trace.terminated and last == len(trace),
+        episode=trace.seed,
     )
 
 

@@ -45,26 +45,28 @@ MEASURES = {
         "served) makes a perfect game differ from the recording too, so large horizons say less and "
         "less.",
     ),
-    "ball_recall": (
-        "Ball recall",
-        "Of the real frames with a ball up to that step, the share whose neural frame has a ball too, "
-        "wherever.",
+    "frames_right": (
+        "Steps all right",
+        "Of the steps in which anything changes, the share in which every changed pixel is predicted right.",
     ),
-    "ghost_share": (
+    "recall": (
+        "Recall",
+        "Of the real things of that kind (ball, paddle, cars) up to that step, the share that the neural "
+        "frames show too, wherever.",
+    ),
+    "ghosts": (
         "Ghosts",
-        "Share of the frames up to that step with more ball-like things than the real frame has.",
+        "Share of the frames up to that step with more things of that kind, whole or broken, than the real "
+        "frame has.",
     ),
-    "ball_error_px": (
-        "Ball error",
-        "Median distance in pixels between neural and real ball at that step.",
-    ),
-    "paddle_error_px": (
-        "Paddle error",
-        "Median distance in pixels between neural and real paddle at that step.",
+    "error_px": (
+        "Error",
+        "Median distance in pixels between neural and real thing at that step. A missing one counts as "
+        "infinitely far: where half of them are missing there is no number.",
     ),
     "divergence": (
         "First divergence",
-        "Median step at which ball or paddle is first more than 4 pixels off or missing.",
+        "Median step at which the thing (of several any one) is first more than 4 pixels off or missing.",
     ),
     "ball_visible": (
         "Ball visible",
@@ -76,8 +78,9 @@ MEASURES = {
     ),
     "field_legal": (
         "Field legal",
-        "Share of the frames in which whole bricks, one paddle and one ball explain every pixel "
-        "between the walls: nothing torn, doubled or smeared.",
+        "Share of the frames that the game could draw: Breakout's and Pong's digits can be read, and whole "
+        "bricks, paddles and at most one ball explain every pixel of the field; in Enduro the own car, "
+        "odometer, counter and time of the day can be read.",
     ),
     "paddle_obeys": (
         "Paddle obeys",
@@ -107,6 +110,47 @@ MEASURES = {
         "Share of the steps in which both can be read, the score does not fall, and lives stay or fall "
         "by one.",
     ),
+    "screen_agrees": (
+        "Screen agrees",
+        "Whenever the numbers on the screen change or should: the share in which they follow what happened. "
+        "Breakout: bricks vanish, the ball is lost. Pong: the ball leaves, the game reports a point. "
+        "Enduro: share of all steps in which odometer and position can be read, move as they may and "
+        "follow the cars that are reported as passed.",
+    ),
+    "point_when_ball_leaves": (
+        "Point when the ball leaves",
+        "Whenever the ball disappears at a side or a score changes: the share in which exactly one point "
+        "goes to the right player at that moment.",
+    ),
+    "scores_legal": (
+        "Scores legal",
+        "Share of the steps in which both scores can be read, none falls, and one rises by one at most.",
+    ),
+    "car_visible": ("Own car visible", "Share of the frames that show a whole own car."),
+    "car_obeys": (
+        "Car obeys",
+        "Steps held in one direction in which the car does not move the other way. Curves and crashes push "
+        "the real car too.",
+    ),
+    "odometer_runs": (
+        "Odometer runs",
+        "Share of the steps in which the odometer can be read and moves on by what a car can drive, or "
+        "stands.",
+    ),
+    "position_legal": (
+        "Position legal",
+        "Share of the steps in which day and cars to pass can be read and change by two cars at most, or by "
+        "a new day.",
+    ),
+    "position_matches_reward": (
+        "Position matches reward",
+        "Whenever the game reports a pass or the counter changes: the share in which the two agree.",
+    ),
+    "phases_in_order": (
+        "Times of the day in order",
+        "Share of the steps that stay in the time of the day or go on to the next: day, snow, dusk, night, "
+        "fog, night.",
+    ),
     "score": (
         "Points a game",
         "Mean points of a game, cut at the same number of steps in both games.",
@@ -119,10 +163,49 @@ MEASURES = {
         "Games over",
         "Share of the games that ended before the cut.",
     ),
+    "first_score": (
+        "Points of the first game",
+        "Mean points of the first game of each lane of the long games, cut where the lane is cut.",
+    ),
+    "first_steps": ("Steps of the first game", "Mean length of those games."),
+    "sane": (
+        "Sane to the end",
+        "Share of the long games in which, over all their steps, none of this happens: for more than a "
+        "second (15 steps) no frame is legal; the ball is gone for more than 60 steps (in Breakout counted "
+        "from the press that serves it); a brick that was gone for a second stands again for a second; "
+        "score, odometer or day falls, or lives rise, for good. Single bad frames that heal at once are "
+        "forgiven here and counted by the rules.",
+    ),
+    "first_insanity": (
+        "First insanity",
+        "Median step of the first such event; beyond the last step where over half of the games have none.",
+    ),
+    "score_ratio": (
+        "Score, neural / real",
+        "Mean points of the same trained agent in the neural game over those in the real one.",
+    ),
+    "score_difference": (
+        "Score, neural - real",
+        "The same as a difference in points.",
+    ),
+    "accuracy": (
+        "Classifier right",
+        "A small network sees 16 frames and says whether they are real or neural, on episodes that it was "
+        "not trained on. 50 % is guessing: a perfect neural game. It knows nothing of the game.",
+    ),
+    "control": (
+        "Control",
+        "The same between real clips under labels drawn by lot: what chance gives.",
+    ),
+    "inside": (
+        "Learned inside",
+        "Points in the real game of an agent that has only ever played the neural one, beside the same "
+        "network untrained.",
+    ),
     "interval": (
         "Interval and n",
-        "Below each number: its 95 % bootstrap interval over starts or games, which are few and come "
-        "from the same few episodes, so read it as a lower bound of the doubt; n is what was counted.",
+        "Below each number: its 95 % bootstrap interval over episodes, all starts of an episode drawn "
+        "together; a single episode has none. n is what was counted.",
     ),
 }
 """Key in report.json -> (title in the report, explanation)."""

@@ -6,8 +6,6 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from rayatari.games.interface import Frame
-
 Frames = NDArray[np.uint8]
 """Palette bytes, uint8 (..., 210, 160)."""
 
@@ -64,24 +62,9 @@ class CodedGame(BatchGame, Protocol):
         """Go one step by ``actions``, with given codes (B, N) in place of those it would choose."""
 
 
-class Reading(Protocol):
-    """What a reader sees in one frame of a game with a ball and a paddle."""
+@runtime_checkable
+class RestartableGame(BatchGame, Protocol):
+    """A game that can begin anew while those beside it go on."""
 
-    @property
-    def ball(self) -> tuple[float, float] | None:
-        """Column and row of the ball's top-left pixel, None when there is no ball."""
-
-    @property
-    def ball_count(self) -> int:
-        """Ball-like blobs on the screen."""
-
-    @property
-    def paddle(self) -> float | None:
-        """Column of the paddle's left edge, None when there is no paddle."""
-
-
-class Reader(Protocol):
-    """Finds a game's objects in its frames."""
-
-    def read(self, frame: Frame) -> Reading:
-        """The objects in one frame of palette bytes, uint8 (210, 160)."""
+    def restart(self, which: NDArray[np.bool_], seeds: Sequence[int]) -> Frames:
+        """Begin the games ``which`` (B,) anew, one a seed; return their first frames."""

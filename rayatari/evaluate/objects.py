@@ -1,90 +1,98 @@
-"""Block 2 for games with a reader: are the ball and the paddle there, and where they really are?"""
+"""Block 2 for games with a reader: is each thing there, and where it really is?
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+Things are what the reader sees by kind: Breakout's ball and paddle, Pong's two paddles, Enduro's cars.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from rayatari.evaluate.interface import Reading
 from rayatari.evaluate.open_loop import Rollout
 from rayatari.evaluate.stats import Estimate, median, share, survival_median
+from rayatari.games.readers import Place, Reading
 
 DIVERGED_PIXELS = 4.0
-"""An object has diverged when it is further than this from its real place, or missing."""
-
-
-@dataclass(frozen=True)
-class ObjectScores:
-    """Objects in open loop; see the fields for which are of one step and which of all steps up to it."""
-
-    ball_recall: Estimate
-    """Steps 1 to h: share of the real frames with a ball whose neural frame has one; n counts frames."""
-    ghost_share: Estimate
-    """Steps 1 to h: share of the frames with more ball-like blobs than the real one; n counts frames."""
-    ball_error_px: Estimate
-    """At step h: median distance of the ball from its real place where both have one; n counts starts."""
-    paddle_error_px: Estimate
-    """At step h: median distance of the paddle from its real place; n counts starts."""
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """Median step at which an object is first more than 4 pixels off or missing; n counts starts.
-
-    No value means that over half of the rollouts kept the object in place to their end.
-    """
-
-    ball: Estimate
-    paddle: Estimate
+"""A thing has diverged when it is further than this from its real place, or missing."""
+ObjectScores = dict[str, Estimate]
 
 
 def object_scores(rollouts: Sequence[Rollout], step: int) -> ObjectScores:
-    """The object measures at horizon ``step`` (1 is the first predicted frame)."""
+    """The measures of every kind at horizon ``step`` (1 is the first predicted frame).
+
+    ``<kind>_recall``, steps 1 to h: of the real things the share that the neural frame has too, wherever
+    (of several at most as many as are really there); n counts things.
+    ``<kind>_ghosts``, steps 1 to h: share of the frames with more of them than the real one, broken ones
+    included; n counts frames.
+    ``<kind>_error_px``, at step h: median distance from the real place, a missing one infinitely far; n
+    counts things.
+    """
     pairs = [list(zip(r.readings[:step], r.real_readings[:step], strict=True)) for r in rollouts]
-    last = [found[step - 1] for found in pairs if len(found) == step]
-    ball_errors = [ball_error(*pair) for pair in last]
-    paddle_errors = [paddle_error(*pair) for pair in last]
-    return ObjectScores(
-        ball_recall=share(
-            [sum(neural.ball is not None for neural, real in found if real.ball) for found in pairs],
-            [sum(real.ball is not None for _, real in found) for found in pairs],
-        ),
-        ghost_share=share(
-            [sum(neural.ball_count > real.ball_count for neural, real in found) for found in pairs],
-            [len(found) for found in pairs],
-        ),
-        ball_error_px=median([e for e in ball_errors if e is not None and np.isfinite(e)]),
-        paddle_error_px=median([e for e in paddle_errors if e is not None and np.isfinite(e)]),
-    )
-
-
-def divergence(rollouts: Sequence[Rollout]) -> Divergence:
-    """First divergence of ball and paddle over whole rollouts; steps without the real object do not count."""
-
-    def first(errors: Sequence[float | None]) -> tuple[int, bool]:
-        late = [n for n, e in enumerate(errors, start=1) if e is not None and e > DIVERGED_PIXELS]
-        return (late[0], True) if late else (len(errors), False)
-
-    def measure(error_of: Callable[[Reading, Reading], float | None]) -> Estimate:
-        found = [
-            first([error_of(*p) for p in zip(r.readings, r.real_readings, strict=True)]) for r in rollouts
+    groups = [rollout.episode for rollout in rollouts]
+    scores: ObjectScores = {}
+    for kind in kinds(rollouts):
+        seen = [[(neural.seen[kind], real.seen[kind]) for neural, real in found] for found in pairs]
+        scores[f"{kind}_recall"] = share(
+            [sum(min(len(a.places), len(b.places)) for a, b in found) for found in seen],
+            [sum(len(b.places) for _, b in found) for found in seen],
+            groups=groups,
+        )
+        scores[f"{kind}_ghosts"] = share(
+            [sum(a.count > b.count for a, b in found) for found in seen],
+            [len(found) for found in seen],
+            groups=groups,
+        )
+        last = [
+            (error, group)
+            for found, group in zip(pairs, groups, strict=True)
+            if len(found) == step
+            for error in errors(kind, *found[-1])
         ]
-        return survival_median([step for step, _ in found], [happened for _, happened in found])
-
-    return Divergence(ball=measure(ball_error), paddle=measure(paddle_error))
-
-
-def ball_error(neural: Reading, real: Reading) -> float | None:
-    """Pixels between the balls; infinite when the neural one is missing, None when there is no real one."""
-    if real.ball is None:
-        return None
-    if neural.ball is None:
-        return float("inf")
-    return float(np.hypot(neural.ball[0] - real.ball[0], neural.ball[1] - real.ball[1]))
+        scores[f"{kind}_error_px"] = median([e for e, _ in last], [group for _, group in last])
+    return scores
 
 
-def paddle_error(neural: Reading, real: Reading) -> float | None:
-    """Pixels between the paddles; infinite when the neural one is missing, None when there is no real one."""
-    if real.paddle is None:
-        return None
-    return float("inf") if neural.paddle is None else abs(neural.paddle - real.paddle)
+def kinds(rollouts: Sequence[Rollout]) -> list[str]:
+    """What the reader of this game sees."""
+    return list(rollouts[0].start_reading.seen)
+
+
+def divergence(rollouts: Sequence[Rollout]) -> dict[str, Estimate]:
+    """By kind the median step at which one of its things is first more than 4 pixels off or missing.
+
+    n counts starts. Steps without such a thing in the real game do not count. No value means that over
+    half of the rollouts kept all of them in place to their end.
+    """
+
+    def first(kind: str, rollout: Rollout) -> tuple[int, bool]:
+        frames = zip(rollout.readings, rollout.real_readings, strict=True)
+        for step, (neural, real) in enumerate(frames, start=1):
+            if any(error > DIVERGED_PIXELS for error in errors(kind, neural, real)):
+                return step, True
+        return rollout.steps, False
+
+    found = {kind: [first(kind, rollout) for rollout in rollouts] for kind in kinds(rollouts)}
+    groups = [rollout.episode for rollout in rollouts]
+    return {
+        kind: survival_median([step for step, _ in steps], [happened for _, happened in steps], groups)
+        for kind, steps in found.items()
+    }
+
+
+def errors(kind: str, neural: Reading, real: Reading) -> list[float]:
+    """Pixels from each real thing of that kind to its neural one; infinite where there is none.
+
+    Of several the nearest pairs belong together, nearest first.
+    """
+    ours, theirs = neural.seen[kind].places, real.seen[kind].places
+    ranked = sorted((_distance(a, b), i, j) for i, a in enumerate(ours) for j, b in enumerate(theirs))
+    found = [float("inf")] * len(theirs)
+    used: set[int] = set()
+    for distance, i, j in ranked:
+        if i not in used and np.isinf(found[j]):
+            used.add(i)
+            found[j] = distance
+    return found
+
+
+def _distance(a: Place, b: Place) -> float:
+    return float(np.hypot(a[0] - b[0], a[1] - b[1]))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rayatari.evaluate import metrics
 from rayatari.evaluate.baselines import copy_last_frame, cross_fitted_codes
 from rayatari.evaluate.interface import BatchGame, CodedGame, Frames
-from rayatari.evaluate.stats import Estimate, mean, share
+from rayatari.evaluate.stats import Estimate, Groups, mean, share
 from rayatari.evaluate.traces import Start, contexts, next_actions, next_frames, seeds_of
 
 PIXELS = 210 * 160
@@ -21,6 +21,8 @@ class PixelScores:
 
     changed_pixel_error: Estimate
     """Share of the pixels that really change in the step which are predicted wrong; n counts steps."""
+    frames_right: Estimate
+    """Share of the steps in which all of them are predicted right, of those in which anything changes."""
     wrong_pixels: Estimate
     """Share of all pixels that are wrong; n counts steps."""
     psnr_db: Estimate
@@ -89,11 +91,12 @@ def measure_one_step(
             _count(counts.setdefault(name, _Counts([], [], [], [])), frames, history[:, -1], real)
         advance(len(part))
     all_changed = np.concatenate(changed)
-    pixels = {name: _pixel_scores(found, all_changed) for name, found in counts.items()}
+    groups = [start.trace.seed for start in starts]
+    pixels = {name: _pixel_scores(found, all_changed, groups) for name, found in counts.items()}
     if true is None or sampled is None or common is None:
         return OneStep(pixels, None)
     actions = np.array(next_actions(starts))
-    return OneStep(pixels, mapper_scores(true, sampled, common, actions, game.action_names))
+    return OneStep(pixels, mapper_scores(true, sampled, common, actions, game.action_names, groups))
 
 
 def mapper_scores(
@@ -102,24 +105,28 @@ def mapper_scores(
     common_MN: NDArray[np.int64],
     actions_M: NDArray[np.int64],
     action_names: Sequence[str],
+    groups: Groups = None,
 ) -> MapperScores:
     """Compare sampled with true codes, and so the baseline's; all codes are int (steps, cells)."""
+    episodes = np.arange(len(true_MN)) if groups is None else np.array(groups)
     right, right_common = sampled_MN == true_MN, common_MN == true_MN
     played = [(name, actions_M == action) for action, name in enumerate(action_names)]
     return MapperScores(
-        cells=_cell_share(right),
-        frames=mean(right.all(axis=1)),
-        cells_common=_cell_share(right_common),
-        frames_common=mean(right_common.all(axis=1)),
-        lift=_cell_share(right.astype(int) - right_common),
-        by_action={name: _cell_share(right[mask]) for name, mask in played if mask.any()},
-        by_action_common={name: _cell_share(right_common[mask]) for name, mask in played if mask.any()},
+        cells=_cell_share(right, episodes),
+        frames=mean(right.all(axis=1), groups),
+        cells_common=_cell_share(right_common, episodes),
+        frames_common=mean(right_common.all(axis=1), groups),
+        lift=_cell_share(right.astype(int) - right_common, episodes),
+        by_action={name: _cell_share(right[mask], episodes[mask]) for name, mask in played if mask.any()},
+        by_action_common={
+            name: _cell_share(right_common[mask], episodes[mask]) for name, mask in played if mask.any()
+        },
     )
 
 
-def _cell_share(right_MN: NDArray[np.generic]) -> Estimate:
+def _cell_share(right_MN: NDArray[np.generic], episodes_M: NDArray[np.int64]) -> Estimate:
     sums = np.asarray(right_MN, np.float64).sum(axis=1)
-    return share(sums, np.full(len(sums), right_MN.shape[1]))
+    return share(sums, np.full(len(sums), right_MN.shape[1]), groups=episodes_M.tolist())
 
 
 def _codes(
@@ -169,14 +176,17 @@ def _count(into: _Counts, frames: Frames, current: Frames, real: Frames) -> None
     into.ssim.append(metrics.ssim(frames, real))
 
 
-def _pixel_scores(counts: _Counts, changed: NDArray[np.int64]) -> PixelScores:
-    wrong = np.concatenate(counts.wrong)
-    error = mean(np.concatenate(counts.squared))
+def _pixel_scores(counts: _Counts, changed: NDArray[np.int64], groups: Groups) -> PixelScores:
+    wrong, wrong_changed = np.concatenate(counts.wrong), np.concatenate(counts.wrong_changed)
+    error = mean(np.concatenate(counts.squared), groups)
+    moving = changed > 0
+    episodes = None if groups is None else [groups[i] for i in np.flatnonzero(moving).tolist()]
     return PixelScores(
-        changed_pixel_error=share(np.concatenate(counts.wrong_changed), changed, int((changed > 0).sum())),
-        wrong_pixels=share(wrong, np.full(len(wrong), PIXELS), len(wrong)),
+        changed_pixel_error=share(wrong_changed, changed, int(moving.sum()), groups),
+        frames_right=mean(wrong_changed[moving] == 0, episodes),
+        wrong_pixels=share(wrong, np.full(len(wrong), PIXELS), len(wrong), groups),
         psnr_db=_psnr(error),
-        ssim=mean(np.concatenate(counts.ssim)),
+        ssim=mean(np.concatenate(counts.ssim), groups),
     )
 
 

@@ -1,15 +1,16 @@
 """Block 2: the neural game runs on its own frames while the recorded actions are played."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayatari.evaluate import metrics
-from rayatari.evaluate.interface import BatchGame, Frames, Reader, Reading
+from rayatari.evaluate.interface import BatchGame, CodedGame, Frames
 from rayatari.evaluate.stats import Estimate, shares
 from rayatari.evaluate.traces import Start, contexts, next_actions, next_frames, seeds_of
+from rayatari.games.readers import Reader, Reading
 
 PIXELS = 210 * 160
 
@@ -34,6 +35,11 @@ class Rollout:
     def steps(self) -> int:
         """Steps that count."""
         return len(self.wrong)
+
+    @property
+    def episode(self) -> int:
+        """The real episode that it belongs to, by its seed."""
+        return self.start.trace.seed
 
     @property
     def real_frames(self) -> Frames:
@@ -73,10 +79,12 @@ def play_open_loop(
     reader: Reader | None = None,
     keep: Sequence[int] = (),
     advance: Callable[[int], object] = lambda steps: None,
+    codes: NDArray[np.int64] | None = None,
 ) -> list[Rollout]:
     """Play all starts as one batch for ``horizon`` steps; steps after a real episode's end are left out.
 
     ``keep`` numbers the starts whose neural frames are kept. ``advance`` is told each finished step.
+    ``codes``, int (N,), stand in for those that a coded game would choose, in every step.
     """
     steps = [min(horizon, start.remaining) for start in starts]
     rollouts = [
@@ -85,7 +93,12 @@ def play_open_loop(
     ]
     frozen = game.reset(seeds_of(starts), contexts(starts, game.history))
     for ahead in range(max(steps)):
-        result = game.step(next_actions(starts, ahead))
+        actions = next_actions(starts, ahead)
+        if codes is None:
+            result = game.step(actions)
+        else:
+            assert isinstance(game, CodedGame)
+            result = game.step_with_codes(np.tile(codes, (len(starts), 1)), actions)
         real = next_frames(starts, ahead)
         wrong, frozen_wrong = metrics.wrong_pixels(result.frames, real), metrics.wrong_pixels(frozen, real)
         for number, rollout in enumerate(rollouts):
@@ -103,16 +116,29 @@ def play_open_loop(
 
 def pixel_curves(rollouts: Sequence[Rollout]) -> PixelCurves:
     """Mean share of wrong pixels after each step, over the starts that are still in play there."""
+    return PixelCurves(neural=pixel_curve(rollouts), copy_last_frame=pixel_curve(copied(rollouts)))
+
+
+def pixel_curve(rollouts: Sequence[Rollout]) -> list[Estimate]:
+    """The same of one side."""
     alive = _padded([np.ones(rollout.steps) for rollout in rollouts])
     counts = [int(n) for n in alive.sum(axis=0)]
+    wrong = _padded([rollout.wrong for rollout in rollouts])
+    return shares(wrong, alive * PIXELS, counts, [rollout.episode for rollout in rollouts])
 
-    def curve(wrong: list[NDArray[np.int64]]) -> list[Estimate]:
-        return shares(_padded(wrong), alive * PIXELS, counts)
 
-    return PixelCurves(
-        neural=curve([rollout.wrong for rollout in rollouts]),
-        copy_last_frame=curve([rollout.frozen_wrong for rollout in rollouts]),
-    )
+def copied(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """What copying the last real frame makes of the same starts."""
+    return [
+        replace(
+            rollout,
+            wrong=rollout.frozen_wrong,
+            rewards=np.zeros_like(rollout.rewards),
+            readings=[rollout.start_reading] * rollout.steps if rollout.readings else [],
+            frames=[],
+        )
+        for rollout in rollouts
+    ]
 
 
 def _padded(rows: Sequence[NDArray[np.generic]]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rayatari.evaluate.stats import Estimate
 
-NEURAL, BASELINE, REAL = "#2f7ed8", "#d9822b", "#3c9d6b"
+NEURAL, BASELINE, REAL, COMMON, ANCESTOR = "#2f7ed8", "#d9822b", "#3c9d6b", "#8a6fc9", "#b5485d"
 _FEW_POINTS = 20
 _INK = "#010203"  # replaced by the text colour of the page
 STYLE: dict[Any, Any] = {

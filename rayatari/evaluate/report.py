@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from rayatari.evaluate import plots
+from rayatari.evaluate import blocks, plots
 from rayatari.evaluate.glossary import MEASURES, title
 from rayatari.evaluate.html import (
     NOTHING,
@@ -28,9 +28,21 @@ _WAYS = {
     "neural": "neural game",
     "true_codes": "decoder told the true codes",
     "common_codes": "decoder told the most common codes",
+    "ancestor": "ancestor's design",
     "copy_last_frame": "copy last frame",
 }
-_HEADLINE_RULES = {"ball_whole": "frames with one whole ball", "paddle_obeys": "paddle goes where told"}
+_COLORS = {
+    "neural": plots.NEURAL,
+    "copy_last_frame": plots.BASELINE,
+    "common_codes": plots.COMMON,
+    "ancestor": plots.ANCESTOR,
+}
+_HEADLINE_RULES = {
+    "ball_whole": "frames with one whole ball",
+    "paddle_obeys": "paddle goes where told",
+    "odometer_runs": "odometer runs as it may",
+}
+_KINDS = {"ball": "ball", "paddle": "paddle", "opponent": "opponent", "car": "own car", "cars": "other cars"}
 _SIDES = {"neural": "neural game", "real": "real game (ceiling)"}
 _LOOPS = {
     "open_loop": "Open loop: recorded actions",
@@ -70,11 +82,15 @@ def render(results: Mapping[str, Any], pictures: Pictures, curves: Sequence[Trai
     """The whole page. ``results`` is the content of report.json."""
     body = [
         _head(results),
+        blocks.targets(results["targets"]),
         _look(pictures),
         _one_step(results),
         _open_loop(results["open_loop"]),
         _rules(results),
         _closed_loop(results["closed_loop"], pictures),
+        blocks.marathon(results["marathon"]),
+        blocks.turing(results["turing"]),
+        blocks.inside(results["inside"]),
         _held_out(results["held_out"]),
         _making(results, curves),
         _glossary(),
@@ -106,7 +122,7 @@ def _head(results: Mapping[str, Any]) -> str:
 
 def _cards(results: Mapping[str, Any]) -> list[str]:
     verdict, speed = results["verdict"], results["speed"]
-    objects = results["open_loop"].get("objects", {"at": {}})["at"]
+    objects = results["open_loop"].get("objects", {"neural": {"at": {}}})["neural"]["at"]
     rules = results["rules"].get("closed_loop", {})
     cards = [
         (
@@ -121,13 +137,19 @@ def _cards(results: Mapping[str, Any]) -> list[str]:
         ),
     ]
     cards += [
-        (_value(at["ball_recall"]), f"ball recall over {step} steps", f"ghosts: {_value(at['ghost_share'])}")
+        (
+            _value(at[f"{kind}_recall"]),
+            f"{_KINDS[kind]} recall over {step} steps",
+            f"ghosts: {_value(at[f'{kind}_ghosts'])}",
+        )
         for step, at in list(objects.items())[-2:]
+        for kind in ("ball", "cars")
+        if f"{kind}_recall" in at
     ]
     cards += [
         (_value(rules["neural"][rule]), f"{words}, closed loop", f"real game: {_value(rules['real'][rule])}")
         for rule, words in _HEADLINE_RULES.items()
-        if rules
+        if rules and rule in rules["neural"]
     ]
     cards += [
         (f"{speed['frames_per_second']:.0f} / s", "neural frames", f"real time is {speed['needed']:.0f} / s"),
@@ -176,7 +198,13 @@ def _strip(strip: Strip) -> str:
 
 def _one_step(results: Mapping[str, Any]) -> str:
     pixels, mapper = results["one_step"]["pixels"], results["one_step"]["mapper"]
-    measures = {"changed_pixel_error": percent, "wrong_pixels": percent, "psnr_db": plain, "ssim": _ssim}
+    measures = {
+        "changed_pixel_error": percent,
+        "frames_right": percent,
+        "wrong_pixels": percent,
+        "psnr_db": plain,
+        "ssim": _ssim,
+    }
     rows = [
         (words, [estimate(pixels[way][measure], form) for measure, form in measures.items()])
         for way, words in _WAYS.items()
@@ -216,20 +244,21 @@ def _points(value: float) -> str:
 
 
 def _open_loop(found: Mapping[str, Any]) -> str:
-    sides = {"neural": ("neural game", plots.NEURAL), "copy_last_frame": ("copy last frame", plots.BASELINE)}
+    ways = [way for way in _WAYS if way in found["pixel_error"]]
     curves = [
-        plots.Curve(words, color, range(1, len(found["pixel_error"][side]["curve"]) + 1),
-                    [Estimate(**point) for point in found["pixel_error"][side]["curve"]])
-        for side, (words, color) in sides.items()
+        plots.Curve(_WAYS[way], _COLORS[way], range(1, len(found["pixel_error"][way]["curve"]) + 1),
+                    [Estimate(**point) for point in found["pixel_error"][way]["curve"]])
+        for way in ways
     ]  # fmt: skip
     horizons = list(found["pixel_error"]["neural"]["at"])
     rows = [
         (
-            f"{title('pixel_error')}: {words}",
-            [estimate(found["pixel_error"][side]["at"][h]) for h in horizons],
+            f"{title('pixel_error')}: {_WAYS[way]}",
+            [estimate(found["pixel_error"][way]["at"].get(h)) for h in horizons],
         )
-        for side, (words, _) in sides.items()
+        for way in ways
     ]
+    head = ["", *(f"step {h}" for h in horizons)]
     parts = [
         paragraph(
             "Recorded actions from real first frames on; afterwards the neural game sees only what it drew "
@@ -239,31 +268,34 @@ def _open_loop(found: Mapping[str, Any]) -> str:
             plots.horizon_plot(curves, "wrong pixels, %", "open-loop"),
             "Wrong pixels by step, with 95 % intervals.",
         ),
+        table(head, rows),
     ]
-    if "objects" in found:
-        rows += _object_rows(found["objects"]["at"], horizons)
-        parts.append(table(["", *(f"step {h}" for h in horizons)], rows))
-        ways = found["objects"]["divergence"]
-        last = f"beyond {horizons[-1]}"
-        parts.append(
-            table(
-                [title("divergence"), "median step"],
-                [(n, [estimate(e, plain, last)]) for n, e in ways.items()],
-            )
-        )
-    else:
-        parts.append(table(["", *(f"step {h}" for h in horizons)], rows))
+    for kind, words in _KINDS.items():
+        if f"{kind}_recall" in next(
+            iter(found.get("objects", {}).get("neural", {}).get("at", {}).values()), {}
+        ):
+            parts += [f"<h3>{text(words.capitalize())}</h3>", *_object_tables(found["objects"], kind, head)]
     return section("Open loop", *parts)
 
 
-def _object_rows(at: Mapping[str, Any], horizons: Sequence[str]) -> list[tuple[str, list[str]]]:
-    measures = {
-        "ball_recall": percent,
-        "ghost_share": percent,
-        "ball_error_px": _pixels,
-        "paddle_error_px": _pixels,
-    }
-    return [(title(m), [estimate(at[h][m], form) for h in horizons]) for m, form in measures.items()]
+def _object_tables(objects: Mapping[str, Any], kind: str, head: Sequence[str]) -> list[str]:
+    """Recall, ghosts, error and divergence of one kind of thing, by way to predict."""
+    ways = [way for way in _WAYS if way in objects]
+    horizons = [words.removeprefix("step ") for words in head[1:]]
+    rows = [
+        (
+            f"{title(measure)}: {_WAYS[way]}",
+            [
+                estimate(objects[way]["at"].get(h, {}).get(f"{kind}_{measure}"), form, "missing")
+                for h in horizons
+            ],
+        )
+        for measure, form in {"recall": percent, "ghosts": percent, "error_px": _pixels}.items()
+        for way in ways
+    ]
+    last = f"beyond {horizons[-1]}"
+    parted = [(_WAYS[way], [estimate(objects[way]["divergence"][kind], plain, last)]) for way in ways]
+    return [table(head, rows), table([title("divergence"), "median step"], parted)]
 
 
 def _pixels(value: float) -> str:

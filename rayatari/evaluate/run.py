@@ -13,7 +13,8 @@ from rayatari.dataset.plan import policy_name
 from rayatari.errors import UserError
 from rayatari.evaluate import album, pictures, summary
 from rayatari.evaluate.html import percent
-from rayatari.evaluate.measure import Measured, measure
+from rayatari.evaluate.inside import learn_inside
+from rayatari.evaluate.measure import Extras, Measured, measure
 from rayatari.evaluate.report import Pictures, TrainingCurve, render
 from rayatari.games.catalog import get_game
 from rayatari.games.emulator import Emulator
@@ -44,7 +45,8 @@ def run(config: Config) -> None:
     spec, reader = get_game(config.game), get_reader(config.game)
     game = _load(bundle, config, spec)
     players = {policy_name(entry): _maker(entry, config, spec) for entry in config.evaluate.players}
-    measured = measure(game, Emulator(spec, config.emulator), players, config.evaluate, reader)
+    real, extras = Emulator(spec, config.emulator), _extras(bundle, config, spec)
+    measured = measure(game, real, spec.name, players, config.evaluate, reader, extras)
     results = summary.results(measured, config, spec, reader)
     write_report(folder, config, bundle, measured, results, began)
     _print_headline(results, folder)
@@ -67,6 +69,21 @@ def _load(bundle: Path, config: Config, spec: GameSpec) -> NeuralGame:
     if game.frame_skip != config.emulator.frame_skip:
         raise UserError(f"{bundle} has another frame skip: set emulator.frame_skip={game.frame_skip}")
     return game
+
+
+def _extras(bundle: Path, config: Config, spec: GameSpec) -> Extras:
+    """What the blocks that are asked for need besides the game; what is missing is told before they run."""
+    evaluate = config.evaluate
+    if evaluate.inside.steps and evaluate.inside.backend != "local":
+        raise UserError(
+            "an agent learns inside the neural game on the local backend only: set inside.backend=local"
+        )
+    return Extras(
+        ancestor=_load(Path(evaluate.ancestor), config, spec) if evaluate.ancestor else None,
+        marathon_player=_maker(evaluate.marathon.player, config, spec) if evaluate.marathon.games else None,
+        learn_inside=lambda advance: learn_inside(lambda: _load(bundle, config, spec), config, spec, advance),
+        device=pick_device(config.training.device),
+    )
 
 
 def _maker(entry: PlayerConfig, config: Config, spec: GameSpec) -> Callable[[], Player]:
@@ -132,4 +149,7 @@ def _print_headline(results: dict[str, Any], folder: Path) -> None:
         f"open loop: {words} copy-last-frame in pixel error at every step up to {verdict['up_to']} "
         f"(without a gap for {verdict['unbeaten_steps']} steps)"
     )
+    judged = [target for target in results["targets"] if target["met"] is not None]
+    if judged:
+        print(f"targets: {sum(target['met'] for target in judged)} of {len(judged)} measured ones are met")
     print(f"report: {folder / 'report.html'}")

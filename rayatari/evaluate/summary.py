@@ -5,16 +5,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rayatari.config.schema import Config
-from rayatari.evaluate.closed_loop import Play, game_scores
-from rayatari.evaluate.interface import Reader
+from rayatari.evaluate.closed_loop import game_scores
+from rayatari.evaluate.marathon import compare, lane_scores
 from rayatari.evaluate.measure import SHORT_HORIZON, Measured
 from rayatari.evaluate.objects import divergence, object_scores
 from rayatari.evaluate.one_step import OneStep
-from rayatari.evaluate.open_loop import PixelCurves, Rollout, pixel_curves
-from rayatari.evaluate.rules import rule_scores
+from rayatari.evaluate.open_loop import PixelCurves, Rollout, pixel_curve, pixel_curves
+from rayatari.evaluate.play import Play
+from rayatari.evaluate.rules import RULES, rule_scores
 from rayatari.evaluate.stats import Estimate
+from rayatari.evaluate.targets import targets
 from rayatari.evaluate.traces import Trace
-from rayatari.games.readers import BreakoutReader
+from rayatari.games.readers import Reader
 from rayatari.games.spec import GameSpec
 
 
@@ -35,22 +37,36 @@ class Verdict:
 def results(measured: Measured, config: Config, spec: GameSpec, reader: Reader | None) -> dict[str, Any]:
     """The content of report.json, but for what the card knows and the seconds of each stage."""
     loops = {}
-    if isinstance(reader, BreakoutReader):
+    if spec.name in RULES and reader is not None:
         loops = {"open_loop": open_loop_plays(measured.rollouts), "closed_loop": measured.closed}
-    return {
+    found: dict[str, Any] = {
         "title": spec.title,
         "game": spec.name,
         "verdict": asdict(verdict(measured.one_step, pixel_curves(measured.rollouts))),
         "held_out": held_out_summary(measured.traces),
         "one_step": asdict(measured.one_step),
-        "open_loop": open_loop_summary(measured.rollouts, config.evaluate.horizons, reader is not None),
-        "rules": rules_summary(loops, spec.action_names),
+        "open_loop": open_loop_summary(measured.ways, config.evaluate.horizons, reader is not None),
+        "rules": rules_summary(spec.name, loops, spec.action_names),
         "closed_loop": {side: asdict(game_scores(plays)) for side, plays in measured.closed.items()},
+        "marathon": marathon_summary(measured, reader is not None),
+        "turing": asdict(measured.turing) if measured.turing else {},
+        "inside": asdict(measured.inside) if measured.inside else {},
         "speed": {
             "frames_per_second": round(measured.frames_per_second, 1),
             "needed": 60 / config.emulator.frame_skip,
         },
     }
+    found["targets"] = [asdict(target) for target in targets(found)]
+    return found
+
+
+def marathon_summary(measured: Measured, judged: bool) -> dict[str, Any]:
+    """Block 4 as plain values: each side, and how their scores compare; empty where it was left out."""
+    if not measured.lanes:
+        return {}
+    sides = {side: asdict(lane_scores(lanes, judged)) for side, lanes in measured.lanes.items()}
+    compared = compare(measured.lanes["neural"], measured.lanes["real"])
+    return {**sides, **{name: asdict(found) for name, found in compared.items()}}
 
 
 def held_out_summary(traces: Sequence[Trace]) -> dict[str, Any]:
@@ -78,36 +94,42 @@ def verdict(one_step: OneStep, curves: PixelCurves) -> Verdict:
 
 
 def open_loop_summary(
-    rollouts: Sequence[Rollout], horizons: Sequence[int], with_objects: bool
+    ways: Mapping[str, Sequence[Rollout]], horizons: Sequence[int], with_objects: bool
 ) -> dict[str, Any]:
-    """Block 2 as plain values: whole curves, and the table at ``horizons`` (as text keys)."""
-    curves = pixel_curves(rollouts)
-    reached = [step for step in horizons if step <= len(curves.neural)]
+    """Block 2 as plain values, by way to predict: whole curves, and tables at ``horizons`` (as text keys)."""
+    curves = {way: pixel_curve(rollouts) for way, rollouts in ways.items()}
     found: dict[str, Any] = {
-        "starts": len(rollouts),
+        "starts": len(ways["neural"]),
         "pixel_error": {
-            side: {
-                "at": {str(step): asdict(curve[step - 1]) for step in reached},
+            way: {
+                "at": {str(step): asdict(curve[step - 1]) for step in horizons if step <= len(curve)},
                 "curve": [asdict(point) for point in curve],
             }
-            for side, curve in (("neural", curves.neural), ("copy_last_frame", curves.copy_last_frame))
+            for way, curve in curves.items()
         },
     }
     if with_objects:
         found["objects"] = {
-            "at": {str(step): asdict(object_scores(rollouts, step)) for step in reached},
-            "divergence": asdict(divergence(rollouts)),
+            way: {
+                "at": {
+                    str(step): {name: asdict(e) for name, e in object_scores(rollouts, step).items()}
+                    for step in horizons
+                    if step <= len(curves[way])
+                },
+                "divergence": {kind: asdict(e) for kind, e in divergence(rollouts).items()},
+            }
+            for way, rollouts in ways.items()
         }
     return found
 
 
 def rules_summary(
-    loops: Mapping[str, Mapping[str, Sequence[Play]]], action_names: Sequence[str]
+    game: str, loops: Mapping[str, Mapping[str, Sequence[Play]]], action_names: Sequence[str]
 ) -> dict[str, Any]:
     """Block 3 as plain values: loop (``open_loop``, ``closed_loop``) -> side -> rule -> estimate."""
     return {
         loop: {
-            side: {rule: asdict(score) for rule, score in rule_scores(plays, action_names).items()}
+            side: {rule: asdict(score) for rule, score in rule_scores(game, plays, action_names).items()}
             for side, plays in sides.items()
         }
         for loop, sides in loops.items()
@@ -116,11 +138,17 @@ def rules_summary(
 
 def open_loop_plays(rollouts: Sequence[Rollout]) -> dict[str, list[Play]]:
     """Rollouts as plays of both sides, so that the same rules can judge them."""
-    neural, real = [], []
+    neural: list[Play] = []
+    real: list[Play] = []
     for rollout in rollouts:
         actions = [int(action) for action in rollout.actions]
         before, trace = rollout.start_reading, rollout.start.trace
         real_rewards = trace.rewards[rollout.start.step : rollout.start.step + rollout.steps]
-        neural.append(Play(trace.player, actions, rollout.rewards.tolist(), [before, *rollout.readings]))
-        real.append(Play(trace.player, actions, real_rewards.tolist(), [before, *rollout.real_readings]))
+        sides = (
+            (neural, rollout.rewards, rollout.readings),
+            (real, real_rewards, rollout.real_readings),
+        )
+        for plays, rewards, readings in sides:
+            play = Play(trace.player, actions, rewards.tolist(), [before, *readings], episode=rollout.episode)
+            plays.append(play)
     return {"neural": neural, "real": real}

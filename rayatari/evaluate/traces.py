@@ -10,7 +10,8 @@ from rayatari.agent.players import Player
 from rayatari.dataset.plan import divide
 from rayatari.dataset.playing import GameWithLives
 from rayatari.errors import UserError
-from rayatari.evaluate.interface import Frames, Reader, Reading
+from rayatari.evaluate.interface import Frames
+from rayatari.games.readers import Reader, Reading
 from rayatari.seeding import EVALUATION_SEED
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from rayatari.evaluate import rules
-from rayatari.evaluate.closed_loop import Play
+from rayatari.evaluate.play import Play
+from rayatari.evaluate.rules import breakout as rules
+from rayatari.evaluate.rules import rule_scores
 from rayatari.games.readers import BreakoutReading
 
 ACTIONS = ("NOOP", "FIRE", "RIGHT", "LEFT")
@@ -167,8 +168,8 @@ def test_a_ball_is_whole_when_there_is_exactly_one():
 
 
 def test_scores_add_the_occasions_of_all_plays():
-    found = rules.rule_scores(
-        [play([reading(), reading()]), play([reading()] + [reading(ball=None)] * 3)], ACTIONS
+    found = rule_scores(
+        "breakout", [play([reading(), reading()]), play([reading()] + [reading(ball=None)] * 3)], ACTIONS
     )
     assert found["ball_visible"].value == 1 / 4
     assert found["ball_visible"].n == 4

@@ -263,6 +263,6 @@ def test_a_plain_screen_holds_nothing(colour: int) -> None:
     assert (reading.ball, reading.ball_count, reading.paddle, reading.score) == (None, 0, None, None)
 
 
-def test_breakout_has_a_reader_and_pong_has_none_yet() -> None:
+def test_games_without_a_reader_have_none() -> None:
     assert isinstance(get_reader("breakout"), BreakoutReader)
-    assert get_reader("pong") is None
+    assert get_reader("qbert") is None

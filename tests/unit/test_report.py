@@ -44,7 +44,9 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for stage, seconds in (("agent", 100.0), ("world", 3700.0)):
         (runs / "breakout" / stage).mkdir(parents=True)
         (runs / "breakout" / stage / "card.json").write_text(json.dumps({"seconds": seconds}))
-    measured = measure(FrozenGame(spec), Emulator(spec, config.emulator), players, config.evaluate, reader)
+    measured = measure(
+        FrozenGame(spec), Emulator(spec, config.emulator), spec.name, players, config.evaluate, reader
+    )
     folder = runs / "breakout" / "evaluation"
     write_report(
         folder, config, runs / "weights", measured, summary.results(measured, config, spec, reader), 0.0
@@ -117,7 +119,8 @@ def test_the_page_says_how_long_each_stage_took(evaluation: Path):
 def test_every_measure_of_the_page_is_explained(evaluation: Path):
     results = json.loads((evaluation / "report.json").read_text())
     measured = set(results["one_step"]["pixels"]["neural"])
-    measured |= set(results["open_loop"]["objects"]["at"]["1"]) | set(results["rules"]["open_loop"]["neural"])
+    objects = results["open_loop"]["objects"]["neural"]["at"]["1"]
+    measured |= {name.partition("_")[2] for name in objects} | set(results["rules"]["open_loop"]["neural"])
     measured |= set(results["closed_loop"]["neural"]) - {"scores"}
     assert measured <= set(MEASURES)
 

@@ -6,12 +6,14 @@ and chooses the actions of another.
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -39,12 +41,30 @@ _TENSORS, _COUNTERS, _REPLAY = "learner.safetensors", "counters.json", "replay"
 _REMEDY = "remove the folder to start anew"
 
 
+class SteppedGames(Protocol):
+    """Games stepped together, as :class:`VectorGame` does it, whatever draws them."""
+
+    count: int
+    """How many."""
+
+    def reset(self, seed: int) -> NDArray[np.uint8]:
+        """Start all games anew: their first views, uint8 (N, 84, 84)."""
+
+    def send(self, actions: NDArray[np.int64]) -> None:
+        """Begin a step."""
+
+    def receive(self) -> Moment:
+        """What the step did."""
+
+
 class LocalDQN:
     """Deep Q-learning with prioritized replay in this process; the interface is that of the RLlib backend."""
 
     def __init__(
-        self, config: Config, spec: GameSpec, network: QNetworkConfig, exploration: Exploration
-    ) -> None:
+        self, config: Config, spec: GameSpec, network: QNetworkConfig, exploration: Exploration,
+        games: Sequence[SteppedGames] = (),
+    ) -> None:  # fmt: skip
+        """``games``, one entry a group, are played in place of emulators."""
         agent = config.agent
         self.agent, self._exploration, self._seed = agent, exploration, config.seed
         self.device = pick_device(agent.device)
@@ -70,7 +90,7 @@ class LocalDQN:
         self.seconds = dict.fromkeys(("emulators", "learn", "act"), 0.0)
         """Wall-clock seconds that this process spent waiting for emulators, queueing updates, acting."""
         count = agent.envs // agent.groups
-        games = [
+        games = list(games) or [
             VectorGame(
                 spec, config.emulator, count,
                 life_loss_ends=agent.life_loss_ends, threads=agent.emulator_threads,
@@ -200,7 +220,7 @@ class LocalDQN:
 class _Group:
     """Games stepped together, and the last four frames of each on the device."""
 
-    def __init__(self, number: int, game: VectorGame, explores: list[bool], device: torch.device) -> None:
+    def __init__(self, number: int, game: SteppedGames, explores: list[bool], device: torch.device) -> None:
         self.number, self.game, self._device = number, game, device
         pin, count = device.type == "cuda", game.count
         self.explores = torch.tensor(explores, device=device)

@@ -1,16 +1,13 @@
-"""Readers: what stands on a screen, from palette bytes alone, so that generated frames can be judged too.
+"""Breakout: ball, paddle, bricks, score and lives."""
 
-A reader knows what its game can draw. Where a frame shows nothing of that kind it says None; it never
-guesses. The tests hold it against the console's memory on real play.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayatari.games.interface import SCREEN_HEIGHT, Frame
+from rayatari.games.readers.base import Blob, Seen, blobs, block_digit, one
 
 _LEFT, _RIGHT = 8, 152
 _TOP, _BOTTOM = 32, 195
@@ -38,14 +35,6 @@ _BALL_COLOURS[_BRICKS_TOP:_BRICKS_BOTTOM, 0] = _BRICK_COLOURS.repeat(_BRICK_HEIG
 
 _DIGITS_TOP, _DIGIT_COLOUR = 5, 6
 _SCORE_LEFT, _LIVES_LEFT = (36, 52, 68), 100
-_FONT = {
-    "111101101101111": 0, "010010010010010": 1, "111001111100111": 2, "111001011001111": 3,
-    "101101111001001": 4, "111100111001111": 5, "100100111101111": 6, "111001001001001": 7,
-    "111101111101111": 8, "111101111001001": 9,
-}  # fmt: skip
-"""Digits of 5 rows of 3 cells, a cell being 2 lines of 4 pixels."""
-
-_Blob = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -69,6 +58,18 @@ class BreakoutReading:
     unexplained: int
     """Pixels of the field that are not as bricks, paddle and ball would draw it; 0 in every real frame."""
 
+    @property
+    def seen(self) -> Mapping[str, Seen]:
+        """Ball and paddle."""
+        paddle = None if self.paddle is None else (self.paddle, float(_PADDLE_TOP))
+        return {"ball": one(self.ball, self.ball_count), "paddle": one(paddle)}
+
+    @property
+    def legal(self) -> bool:
+        """Whole bricks, a paddle, at most one ball, score and lives, and nothing else in the field."""
+        read = None not in (self.paddle, self.score, self.lives)
+        return read and self.ball_count <= 1 and not self.unexplained
+
 
 class BreakoutReader:
     """Reads Breakout."""
@@ -80,8 +81,8 @@ class BreakoutReader:
         expected_HW = _draw_field(bricks, paddle, paddle_width)
         odd_HW = frame[_TOP:_BOTTOM, _LEFT:_RIGHT] != expected_HW
         ball_coloured_HW = frame[_TOP:_BOTTOM, _LEFT:_RIGHT] == _BALL_COLOURS[_TOP:_BOTTOM]
-        blobs = [blob for blob in _blobs(odd_HW & ball_coloured_HW) if _fits_ball(blob)]
-        balls = [(len(blob), places) for blob in blobs if (places := _ball_places(blob, ball_coloured_HW))]
+        found = [blob for blob in blobs(odd_HW & ball_coloured_HW) if _fits_ball(blob)]
+        balls = [(len(blob), places) for blob in found if (places := _ball_places(blob, ball_coloured_HW))]
         ball, visible = None, 0
         if balls:
             visible, places = max(balls)
@@ -89,18 +90,13 @@ class BreakoutReader:
             ball = (x, y)
         return BreakoutReading(
             ball=ball,
-            ball_count=len(blobs),
+            ball_count=len(found),
             paddle=paddle,
             bricks=bricks,
             score=_read_number(frame, _SCORE_LEFT),
             lives=_read_number(frame, (_LIVES_LEFT,)),
             unexplained=int(np.count_nonzero(odd_HW)) - visible,
         )
-
-
-def get_reader(game: str) -> BreakoutReader | None:
-    """The reader of the game of that name, or None where there is none."""
-    return BreakoutReader() if game == "breakout" else None
 
 
 def _read_bricks(frame: Frame) -> NDArray[np.bool_]:
@@ -147,27 +143,14 @@ def _draw_field(bricks: NDArray[np.bool_], paddle: int | None, paddle_width: int
     return field_HW
 
 
-def _blobs(mask_HW: NDArray[np.bool_]) -> Iterator[_Blob]:
-    """Groups of set pixels that touch, also diagonally, as lists of (row, column)."""
-    left = {(row, column) for row, column in np.argwhere(mask_HW).tolist()}
-    while left:
-        blob = [left.pop()]
-        for row, column in blob:
-            for neighbour in [(row + down, column + across) for down in (-1, 0, 1) for across in (-1, 0, 1)]:
-                if neighbour in left:
-                    left.remove(neighbour)
-                    blob.append(neighbour)
-        yield blob
-
-
-def _fits_ball(blob: _Blob) -> bool:
+def _fits_ball(blob: Blob) -> bool:
     """Whether a ball, with its additional line at the seam, could cover all of ``blob``."""
     rows = [row for row, _ in blob]
     columns = [column for _, column in blob]
     return max(rows) - min(rows) <= _BALL_HEIGHT and max(columns) - min(columns) < _BALL_WIDTH
 
 
-def _ball_places(blob: _Blob, ball_coloured_HW: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _ball_places(blob: Blob, ball_coloured_HW: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Places (x, y of its top left pixel) where a ball covers the whole ``blob``.
 
     Each of the ball's pixels must be of its colour, or outside the field, where it would not be seen.
@@ -193,10 +176,8 @@ def _read_number(frame: Frame, lefts: tuple[int, ...]) -> int | None:
     """The number whose digits begin at the columns ``lefts``; None where one of them is no digit."""
     number = 0
     for left in lefts:
-        cells = frame[_DIGITS_TOP : _DIGITS_TOP + 10, left : left + 12].reshape(5, 2, 3, 4) == _DIGIT_COLOUR
-        pattern = "".join("01"[int(lit)] for lit in (cells.sum(axis=(1, 3)) > 4).ravel())
-        digit = _FONT.get(pattern)
-        if digit is None:
+        digit = block_digit(frame, left, _DIGITS_TOP, 2, _DIGIT_COLOUR)
+        if digit is None or digit < 0:
             return None
         number = number * 10 + digit
     return number
