@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from rayatari.agent.curiosity import explorers
 from rayatari.agent.replay import FRAME_BYTES
 from rayatari.agent.view_stack import STACK
 from rayatari.config.agent import AgentConfig
@@ -12,15 +13,19 @@ from rayatari.errors import UserError
 _AT_LEAST_ONE = (
     "steps", "learning_starts", "batch_size", "n_step", "hidden", "target_update", "envs", "rollout",
     "sync_every", "report_every", "score_window", "checkpoint_every", "evaluation_every",
-    "evaluation_episodes", "final_episodes", "policies", "groups",
+    "evaluation_episodes", "final_episodes", "policies", "groups", "block", "quantiles", "iqn_samples",
+    "rnd_features",
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "runners", "learners", "gpus_per_learner", "threads", "emulator_threads", "gif_steps", "adam_epsilon",
     "replay_alpha", "epsilon_steps", "temperature_start", "temperature_end", "temperature_steps",
-    "minutes", "epsilon_ladder", "evaluation_steps",
+    "minutes", "epsilon_ladder", "evaluation_steps", "living_penalty", "life_penalty", "rnd_alpha_steps",
 )  # fmt: skip
-_POSITIVE = ("train_every", "lr", "grad_clip")
-_SHARES = ("gamma", "replay_beta", "epsilon_start", "epsilon_end", "evaluation_epsilon", "lr_final")
+_POSITIVE = ("train_every", "lr", "grad_clip", "noisy_sigma", "munchausen_temperature", "rnd_lr")
+_SHARES = (
+    "gamma", "replay_beta", "epsilon_start", "epsilon_end", "evaluation_epsilon", "lr_final", "rnd_share",
+    "rnd_alpha_start", "rnd_alpha_end", "munchausen_alpha",
+)  # fmt: skip
 _SHARE_OF_MEMORY = 0.8
 
 
@@ -35,6 +40,8 @@ def check_settings(agent: AgentConfig) -> None:
     for name in _SHARES:
         _require(0 <= getattr(agent, name) <= 1, f"agent.{name} must lie between 0 and 1")
     _require(min(agent.channels) >= 1, "agent.channels must be at least 1 each")
+    _check_learning(agent)
+    _check_exploration(agent)
     _check_replay(agent)
     _check_local(agent)
     _require(
@@ -69,11 +76,64 @@ def resume_settings(config: Config) -> dict[str, Any]:
         "agent.channels": list(agent.channels),
         "agent.hidden": agent.hidden,
         "agent.dueling": agent.dueling,
+        "agent.distribution": [agent.distribution, *_shape(agent)],
+        "agent.noisy": agent.noisy,
+        "agent.rnd": [agent.rnd, agent.rnd_features] if agent.rnd else [False],
         "agent.envs": agent.envs,
         "agent.runners": agent.runners,
         "agent.n_step": agent.n_step,
         "agent.replay_capacity": agent.replay_capacity,
     }
+
+
+def _shape(agent: AgentConfig) -> list[float]:
+    """The numbers that the outputs of ``agent.distribution`` depend on."""
+    shapes: dict[str, list[float]] = {
+        "none": [],
+        "c51": [agent.atoms, agent.value_min, agent.value_max],
+        "qr": [agent.quantiles],
+        "iqn": [],
+    }
+    return shapes[agent.distribution]
+
+
+def _check_learning(agent: AgentConfig) -> None:
+    _require(agent.atoms >= 2, "agent.atoms must be at least 2")
+    _require(
+        agent.value_min < agent.value_max,
+        f"agent.value_min={agent.value_min:g} must lie below agent.value_max={agent.value_max:g}",
+    )
+    _require(agent.munchausen_floor <= 0, "agent.munchausen_floor must not be above 0")
+    _require(
+        not (agent.munchausen and agent.double),
+        "agent.munchausen averages over the actions, so that agent.double has none to choose: "
+        "set agent.double=false",
+    )
+    _require(
+        not (agent.munchausen and agent.distribution == "c51"),
+        "agent.munchausen cannot shift C51's fixed atoms: set agent.distribution to none, qr or iqn",
+    )
+    _require(
+        agent.error == "huber" or agent.distribution == "none",
+        f"agent.error={agent.error} is for agent.distribution=none; {agent.distribution} has its own loss: "
+        "leave agent.error out",
+    )
+
+
+def _check_exploration(agent: AgentConfig) -> None:
+    _require(
+        agent.exploration != "greedy" or agent.noisy or agent.rnd,
+        "agent.exploration=greedy never explores by itself: set agent.noisy=true or agent.rnd=true",
+    )
+    _require(
+        agent.epsilon_ladder == 0 or agent.exploration == "epsilon",
+        f"agent.epsilon_ladder is for agent.exploration=epsilon, not {agent.exploration}: set it to 0",
+    )
+    games = agent.envs * max(agent.runners, 1)
+    _require(
+        not agent.rnd or any(explorers(agent.rnd_share, 0, 1, games)),
+        f"agent.rnd_share={agent.rnd_share:g} of {games} games is not one game: raise it or agent.envs",
+    )
 
 
 def _check_replay(agent: AgentConfig) -> None:

@@ -29,7 +29,7 @@ class AgentConfig:
     lr: float = 1e-4
     """Learning rate of Adam."""
     lr_final: float = 1.0
-    """Share of the learning rate that is left at the end, where it moves linearly (local backend)."""
+    """Share of the learning rate that is left at the end, where it moves linearly."""
     adam_epsilon: float = 1.5e-4
     """Adam's epsilon (Hessel et al., 2018)."""
     grad_clip: float = 10.0
@@ -138,6 +138,9 @@ class AgentConfig:
     """Steps of each game between two visits to the learner."""
     runners: int = 0
     """Remote environment runners (one CPU each); 0 plays in the driver's process."""
+    block: int = 8
+    """Most updates that are made in one go: what they replay is drawn before the first of them, and its
+    priorities are set after the last. It saves RLlib's work around an update."""
     sync_every: int = 2
     """Updates between two transfers of the weights to the runners."""
     learners: int = 0

@@ -4,7 +4,9 @@ import torch
 
 from rayatari.agent.exploration import Exploration, boltzmann, epsilon_greedy
 from rayatari.agent.network import QNetwork, QNetworkConfig
+from rayatari.agent.parts import exploration
 from rayatari.agent.schedule import Linear
+from rayatari.config.agent import AgentConfig
 
 SMALL = QNetworkConfig(actions=4, channels=(4, 4, 4), hidden=16)
 
@@ -75,7 +77,42 @@ def test_exploration_is_annealed_by_its_schedule():
     assert Linear(1.0, 0.1, 0).at(0) == pytest.approx(0.1)
     torch.manual_seed(0)
     q = torch.tensor([0.0, 1.0]).expand(4000, 2)
-    exploration = Exploration("boltzmann", Linear(100.0, 0.01, 10))
-    assert 0.45 < exploration.choose(q, 0).float().mean() < 0.55
-    assert (exploration.choose(q, 10) == 1).all()
-    assert exploration.label == "temperature"
+    hot = Exploration("boltzmann", Linear(100.0, 0.01, 10))
+    assert 0.45 < hot.choose(q, 0).float().mean() < 0.55
+    assert (hot.choose(q, 10) == 1).all()
+    assert hot.label == "temperature"
+
+
+def test_the_ladder_is_the_same_however_the_games_are_shared_out():
+    """All in one batch, in two interleaved groups, or by two runners one after the other."""
+    explore = Exploration("epsilon", Linear(0.4, 0.4, 1), ladder=7.0)
+    drawn = []
+
+    def seen(q_BA, epsilon):
+        drawn.append(epsilon)
+        return q_BA.argmax(1)
+
+    values = torch.zeros(8, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rayatari.agent.exploration.epsilon_greedy", seen)
+        explore.choose(values, 0)
+        explore.choose(values[:4], 0, 0, 2)
+        explore.choose(values[:4], 0, 1, 2)
+        explore.choose(values[:4], 0, 0, games=8)
+        explore.choose(values[:4], 0, 4, games=8)
+    whole, even, odd, first, second = drawn
+    torch.testing.assert_close(whole, 0.4 ** (1 + 7 * torch.arange(8) / 7))
+    torch.testing.assert_close(torch.stack([even, odd], 1).flatten(), whole)
+    torch.testing.assert_close(torch.cat([first, second]), whole)
+
+
+def test_the_default_temperature_falls_from_one_to_a_twentieth():
+    schedule = exploration(AgentConfig(exploration="boltzmann")).schedule
+    assert (schedule.at(0), schedule.at(10**9)) == (1.0, 0.05)
+
+
+def test_greedy_takes_the_best_action():
+    greedy = exploration(AgentConfig(exploration="greedy"))
+    values = torch.rand(200, 4)
+    torch.testing.assert_close(greedy.choose(values, 0), values.argmax(1))
+    assert greedy.label == "epsilon"

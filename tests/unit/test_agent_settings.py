@@ -6,8 +6,9 @@ import pytest
 
 from rayatari.agent.checkpoints import latest_checkpoint, write_checkpoint
 from rayatari.agent.interrupt import uninterrupted
-from rayatari.agent.settings import check_resources, check_settings
+from rayatari.agent.settings import check_resources, check_settings, resume_settings
 from rayatari.config.agent import AgentConfig
+from rayatari.config.schema import Config
 from rayatari.errors import UserError
 
 
@@ -33,6 +34,21 @@ def test_the_defaults_are_sound():
         ({"runners": -1}, "runners"),
         ({"learners": 3}, "divided"),
         ({"policies": 0}, "policies"),
+        ({"munchausen": True}, "agent.double=false"),
+        ({"munchausen": True, "double": False, "distribution": "c51"}, "none, qr or iqn"),
+        ({"munchausen_floor": 0.5}, "munchausen_floor"),
+        ({"munchausen_temperature": 0.0}, "munchausen_temperature"),
+        ({"error": "squared", "distribution": "qr"}, "leave agent.error out"),
+        ({"exploration": "greedy"}, "agent.noisy=true"),
+        ({"exploration": "boltzmann", "epsilon_ladder": 7.0}, "set it to 0"),
+        ({"value_min": 3.0, "value_max": 3.0}, "value_min=3 must lie below"),
+        ({"atoms": 1}, "atoms"),
+        ({"quantiles": 0}, "quantiles"),
+        ({"iqn_samples": 0}, "iqn_samples"),
+        ({"noisy_sigma": 0.0}, "noisy_sigma"),
+        ({"rnd": True, "rnd_share": 0.1, "envs": 8}, "rnd_share=0.1 of 8 games"),
+        ({"rnd_alpha_end": 2.0}, "rnd_alpha_end"),
+        ({"living_penalty": -1.0}, "living_penalty"),
         ({"replay_capacity": 10**12}, "memory"),
     ],
 )
@@ -40,6 +56,33 @@ def test_contradicting_settings_are_named(changes, named):
     sound = replace(AgentConfig(), replay_capacity=50_000)
     with pytest.raises(UserError, match=named):
         check_settings(replace(sound, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"munchausen": True, "double": False, "distribution": "iqn"},
+        {"noisy": True, "exploration": "greedy", "distribution": "c51"},
+        {"rnd": True, "exploration": "greedy", "rnd_share": 0.125, "envs": 8},
+        {"rnd": True, "exploration": "boltzmann"},
+        {"error": "squared"},
+    ],
+)
+def test_what_goes_together_is_accepted(changes):
+    check_settings(replace(AgentConfig(), replay_capacity=50_000, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"distribution": "qr"},
+        {"noisy": True},
+        {"rnd": True},
+    ],
+)
+def test_a_checkpoint_of_another_kind_of_network_cannot_be_resumed(changes):
+    old, new = resume_settings(Config()), resume_settings(Config(agent=AgentConfig(**changes)))
+    assert [key for key in new if old[key] != new[key]] == [f"agent.{next(iter(changes))}"]
 
 
 def test_more_workers_than_the_cluster_has_are_refused():

@@ -3,14 +3,50 @@
 import numpy as np
 import pytest
 
+from rayatari.agent.rewards import POINTS, RewardRule, reward_rule
 from rayatari.agent.rollout import CONTINUES, LAST, TERMINATED, TRUNCATED
 from rayatari.agent.vector_game import VectorGame
+from rayatari.config.agent import AgentConfig
 from rayatari.config.runtime import EmulatorConfig
 from rayatari.games.agent_view import agent_view
 from rayatari.games.catalog import get_game
 from rayatari.games.emulator import Emulator
 
 QUIET = EmulatorConfig(noop_max=0)
+
+
+@pytest.mark.parametrize(
+    ("agent", "expected"),
+    [
+        (AgentConfig(), [1, 0, -1, 0]),
+        (AgentConfig(clip_rewards=False), [4, 0, -2, 0]),
+        (AgentConfig(living_penalty=0.01, life_penalty=0.5), [0.99, -0.01, -1.51, -0.51]),
+        (AgentConfig(clip_rewards=False, life_penalty=1.0), [4, 0, -3, -1]),
+    ],
+)
+def test_rewards_are_clipped_before_penalties_are_taken(agent, expected):
+    points, lost = np.array([4.0, 0.0, -2.0, 0.0]), np.array([False, False, True, True])
+    rewards = reward_rule(agent)(points, lost)
+    assert rewards.dtype == np.float32
+    np.testing.assert_allclose(rewards, expected, rtol=1e-6)
+
+
+def test_penalties_are_taken_from_what_is_learned_and_not_from_the_score():
+    spec = get_game("breakout")
+    rule = RewardRule(clip=True, living_penalty=0.25, life_penalty=2.0)
+    rollouts = []
+    for rewards in (POINTS, rule):
+        vector = VectorGame(spec, QUIET, 2, life_loss_ends=True, threads=1, rewards=rewards)
+        vector.reset(7)
+        rollouts.append(vector.play(Script(2, 4), 400))
+    plain, shaped = rollouts
+    played = plain.outcomes != LAST
+    lost = plain.outcomes == TERMINATED  # with life_loss_ends every lost life is one
+    assert lost.sum() >= 5
+    expected = np.where(played, np.sign(plain.rewards) - 0.25 - 2.0 * lost, 0.0)
+    np.testing.assert_allclose(shaped.rewards, expected, atol=1e-6)
+    assert shaped.episodes == plain.episodes
+    assert any(episode.score > 0 for episode in plain.episodes)
 
 
 class Script:
