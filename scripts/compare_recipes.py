@@ -110,8 +110,9 @@ def measure(options: argparse.Namespace, config: Config) -> dict[str, Any]:
     model.to(device).eval()
     history, chunks = task.history, read_chunks(options.judged_on)
     batches = window_batches(
-        chunks, batch=32, history=history, horizon=HORIZON, buffer_frames=100_000, seed=5
-    )
+        chunks, batch=32, history=history, horizon=HORIZON, buffer_frames=100_000, seed=5,
+        earlier=task.earlier,
+    )  # fmt: skip
     sums: dict[str, list[float]] = {}
     for number, batch in enumerate(batches):
         if number * 32 >= options.windows or len(batch.frames) < 32:
@@ -142,9 +143,13 @@ def judge(model: PlayableWorld, windows: Windows, history: int) -> dict[str, flo
     frames_BTHW, past_BTHW = windows.frames_BTHW, windows.frames_BTHW[:, :history]
     present_BHW, found = frames_BTHW[:, history - 1], {}
     codes_BN = model.world.true_codes(present_BHW, frames_BTHW[:, history])
+    actions_BT = torch.cat([windows.earlier_BM, windows.actions_BT[:, history - 1 :]], 1)
     for step in range(1, HORIZON + 1):
-        real_BHW, actions_B = frames_BTHW[:, history - 1 + step], windows.actions_BT[:, history - 2 + step]
-        drawn_BHW = sample_step(model, past_BTHW, actions_B).frames_BHW
+        real_BHW, actions_BM = (
+            frames_BTHW[:, history - 1 + step],
+            actions_BT[:, step - 1 :][:, : model.earlier + 1],
+        )
+        drawn_BHW = sample_step(model, past_BTHW, actions_BM).frames_BHW
         past_BTHW = torch.cat([past_BTHW[:, 1:], drawn_BHW[:, None]], 1)
         found[f"own_{step}"] = float(pixel_error(drawn_BHW, real_BHW))
         found[f"copy_{step}"] = float(pixel_error(present_BHW, real_BHW))
@@ -164,7 +169,7 @@ def judge(model: PlayableWorld, windows: Windows, history: int) -> dict[str, flo
             found["changed"] = float(changed_BHW.sum())
             found["relative"] = float(relative_error(drawn_BHW, present_BHW, real_BHW))
             sight = model.world.decoder.look(frames_BTHW[:, :history])
-            told_BHW = draw_step(model, sight, codes_BN, actions_B).frames_BHW
+            told_BHW = draw_step(model, sight, codes_BN, actions_BM).frames_BHW
             found["true_codes"] = float(changed_error(told_BHW, present_BHW, real_BHW))
     return found
 

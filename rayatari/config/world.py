@@ -140,5 +140,10 @@ class MapperConfig:
     """Share of samples whose past frames are damaged in places."""
     decode_steps: int = 2
     """Rounds of masked decoding (Chang et al., 2022) in which the codes of a frame are sampled at play."""
+    action_history: int = 0
+    """Past actions, before the one to be played, that mapper and decoder see: what a console keeps in
+    memory and shows on no frame, such as how far a paddle's knob was turned beyond the wall."""
+    action_dropout: float = 0.2
+    """Share of samples whose older past actions are withheld, so that a game can go on from frames alone."""
     start_frames: int = 8
     """Starts of real episodes that go into the bundle, from which games begin."""

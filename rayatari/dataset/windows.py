@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from rayatari.dataset.chunk import Chunk, decode_chunk
 
+UNKNOWN = 255
+"""Stands for an action that is not known."""
+
 Weigh = Callable[[Chunk], NDArray[np.float32]]
 """Gives each transition of a chunk, own and repeated ones, its weight, (c+L,), at least 0."""
 
@@ -41,6 +44,9 @@ class WindowBatch:
     """Episode of each window, (B,)."""
     steps: NDArray[np.int32]
     """Step of the last frame of each window within its episode, (B,)."""
+    earlier: NDArray[np.uint8]
+    """The ``earlier`` actions before the present, oldest first, (B, M); ``UNKNOWN`` before the episode's
+    start, and where the chunk does not reach back so far."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ def window_batches(
     buffer_frames: int,
     seed: int | Sequence[int],
     weigh: Weigh | None = None,
+    earlier: int = 0,
 ) -> Iterator[WindowBatch]:
     """Cut ``chunks`` into windows and yield them shuffled, ``batch`` at a time.
 
@@ -95,10 +102,10 @@ def window_batches(
         order = random.permutation(len(windows))
         whole = len(order) - len(order) % batch
         for start in range(0, whole, batch):
-            yield _cut([windows[i] for i in order[start : start + batch]], history + horizon)
+            yield _cut([windows[i] for i in order[start : start + batch]], history, horizon, earlier)
         left_over = [windows[i] for i in order[whole:]]
     if left_over:
-        yield _cut(left_over, history + horizon)
+        yield _cut(left_over, history, horizon, earlier)
 
 
 def shuffled_rows(
@@ -179,8 +186,8 @@ def _repeats(
     return repeats
 
 
-def _cut(windows: Sequence[_Window], length: int) -> WindowBatch:
-    count = len(windows)
+def _cut(windows: Sequence[_Window], history: int, horizon: int, earlier: int) -> WindowBatch:
+    count, length = len(windows), history + horizon
     frame_shape = windows[0].chunk.frames.shape[1:]
     batch = WindowBatch(
         frames=np.empty((count, length, *frame_shape), np.uint8),
@@ -190,6 +197,7 @@ def _cut(windows: Sequence[_Window], length: int) -> WindowBatch:
         lives=np.empty((count, length), np.uint8),
         episodes=np.array([window.chunk.episode for window in windows], np.int64),
         steps=np.array([w.chunk.start_step - w.chunk.context + w.end for w in windows], np.int32),
+        earlier=np.full((count, earlier), UNKNOWN, np.uint8),
     )
     for b, window in enumerate(windows):
         chunk, end = window.chunk, window.end
@@ -202,4 +210,6 @@ def _cut(windows: Sequence[_Window], length: int) -> WindowBatch:
         batch.actions[b, padding:] = chunk.actions[start:end]
         batch.rewards[b, padding:] = chunk.rewards[start:end]
         batch.terminated[b, padding:] = chunk.terminated[start:end]
+        known = chunk.actions[max(0, end - horizon - earlier) : end - horizon]
+        batch.earlier[b, earlier - len(known) :] = known
     return batch

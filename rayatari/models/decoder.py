@@ -6,7 +6,9 @@ halves, so that the mapper can look at the bottleneck before it chooses the code
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +29,25 @@ class Sight:
     """Features of the finer levels, finest first."""
     last_BhwS: Tensor
     """The last frame in patches, classes uint8."""
+
+    def split(self) -> list["Sight"]:
+        """The sight of each sample, as a batch of one."""
+        parts = zip(
+            *(tensor.split(1) for tensor in (self.past_BChw, self.last_BhwS, *self.skips)), strict=True
+        )
+        return [Sight(past, tuple(skips), last) for past, last, *skips in parts]
+
+    @classmethod
+    def join(cls, sights: Sequence[Self]) -> "Sight":
+        """One batch of several."""
+        if len(sights) == 1:
+            return sights[0]
+        skips = zip(*(sight.skips for sight in sights), strict=True)
+        return Sight(
+            torch.cat([sight.past_BChw for sight in sights]),
+            tuple(torch.cat(level) for level in skips),
+            torch.cat([sight.last_BhwS for sight in sights]),
+        )
 
 
 class FramePatches(nn.Linear):

@@ -2,7 +2,7 @@
 
 Shape suffixes used in all model code: B batch, T time, H W pixels (padded, see FrameCodec), h w cells
 of a feature map, S pixels of a patch, P palette colours, C channels, N latent cells (h·w at the
-bottleneck), K codes, D code dimension, A actions.
+bottleneck), K codes, D code dimension, A actions, M actions that are seen, the one to be played last.
 """
 
 from collections.abc import Sequence

@@ -6,6 +6,7 @@ which fixes the cells that the mapper is surest of and shows them to the next ro
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rayatari.models.blocks import ResidualBlock
@@ -14,23 +15,49 @@ MASKED = -1
 """Marks a cell whose code is not known yet."""
 
 
+class ActionFeatures(nn.Embedding):
+    """Features (B, C) of the action to be played and of ``earlier`` ones that were.
+
+    Index ``actions`` stands for an earlier one that is not known.
+    """
+
+    HIDDEN = 64
+
+    def __init__(self, actions: int, earlier: int, channels: int) -> None:
+        super().__init__(actions, channels)
+        self.kinds, self.before = actions + 1, None
+        if earlier:
+            wide = nn.Linear(earlier * self.kinds, self.HIDDEN)
+            self.before = nn.Sequential(wide, nn.SiLU(), nn.Linear(self.HIDDEN, channels))
+
+    def forward(self, actions_BM: Tensor) -> Tensor:
+        """Features of the actions (B, M), M = 1 + ``earlier``, the one to be played last."""
+        now_BC: Tensor = super().forward(actions_BM[:, -1])
+        if self.before is None:
+            return now_BC
+        earlier_BX = F.one_hot(actions_BM[:, :-1], self.kinds).flatten(1).to(now_BC.dtype)
+        before_BC: Tensor = self.before(earlier_BX)
+        return now_BC + before_BC
+
+
 class Mapper(nn.Module):
-    """Scores codes from the decoder's sight of the past, the action, and the codes known so far."""
+    """Scores codes from the decoder's sight of the past, the actions, and the codes known so far."""
 
     def __init__(
-        self, past_channels: int, code_dim: int, codes: int, actions: int, channels: int, blocks: int
-    ) -> None:
+        self, past_channels: int, code_dim: int, codes: int, actions: int, earlier: int,
+        channels: int, blocks: int,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.past = nn.Sequential(nn.GroupNorm(1, past_channels), nn.Conv2d(past_channels, channels, 1))
-        self.action = nn.Embedding(actions, channels)
+        self.action = ActionFeatures(actions, earlier, channels)
         self.known = nn.Conv2d(code_dim + 1, channels, 1)
         self.blocks = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
         self.scores = nn.Conv2d(channels, codes, 1)
 
-    def forward(self, past_BChw: Tensor, actions_B: Tensor, known_BDhw: Tensor, mask_B1hw: Tensor) -> Tensor:
+    def forward(self, past_BChw: Tensor, actions_BM: Tensor, known_BDhw: Tensor, mask_B1hw: Tensor) -> Tensor:
         """Logits (B, N, K). ``known`` holds the vectors of known codes, ``mask`` is 1 where none is."""
         known = torch.cat([known_BDhw * (1 - mask_B1hw), mask_B1hw], 1)
-        x = self.past(past_BChw) + self.action(actions_B)[:, :, None, None] + self.known(known)
+        x = self.past(past_BChw) + self.action(actions_BM)[:, :, None, None] + self.known(known)
         scores_BKhw: Tensor = self.scores(self.blocks(x))
         return scores_BKhw.flatten(2).transpose(1, 2)
 

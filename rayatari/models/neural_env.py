@@ -41,7 +41,8 @@ class NeuralEnv(gymnasium.Env[Observation, np.int64]):
     """One neural game. Observations are RGB, uint8 (210, 160, 3); one step is one frame skip of play.
 
     ``reset(options={"frames": frames})`` goes on from real frames, uint8 (T, 210, 160, 3) RGB, any T of at
-    least 1; else the game begins at the start of a recorded episode. ``info["lives"]`` are the lives left.
+    least 1; else the game begins at the start of a recorded episode. ``options["actions"]`` may name the
+    actions (any number) that led to these frames, oldest first. ``info["lives"]`` are the lives left.
     Same seed and actions give the same frames.
     """
 
@@ -62,8 +63,8 @@ class NeuralEnv(gymnasium.Env[Observation, np.int64]):
     ) -> tuple[Observation, Info]:
         """Begin a game."""
         super().reset(seed=seed)
-        past = given_frames(self.game, options, 1)
-        present = self.game.reset(game_seeds(self.np_random, 1), past)
+        past, actions = given_frames(self.game, options, 1), given_actions(options, 1)
+        present = self.game.reset(game_seeds(self.np_random, 1), past, actions)
         self._steps, self._shown = 0, to_rgb(present[0])
         return self._shown.copy(), {"lives": int(self.game.lives()[0])}
 
@@ -85,7 +86,7 @@ class NeuralVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """N neural games in one batch; a game that is over begins anew with the next step.
 
     Spaces and options are those of :class:`NeuralEnv`, with N in front; ``options["frames"]`` may be
-    (T, 210, 160, 3) for all games or (N, T, 210, 160, 3).
+    (T, 210, 160, 3) for all games or (N, T, 210, 160, 3), and ``options["actions"]`` likewise.
     """
 
     def __init__(
@@ -117,8 +118,8 @@ class NeuralVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         else:
             super().reset(seed=seed)
             seeds = game_seeds(self.np_random, self.num_envs)
-        past = given_frames(self.game, options, self.num_envs)
-        self._shown = to_rgb(self.game.reset(seeds, past))
+        past, actions = given_frames(self.game, options, self.num_envs), given_actions(options, self.num_envs)
+        self._shown = to_rgb(self.game.reset(seeds, past, actions))
         self._steps[:], self._over[:] = 0, False
         return self._shown.copy(), {"lives": self.game.lives()}
 
@@ -162,6 +163,20 @@ def given_frames(game: NeuralGame, options: dict[str, Any] | None, count: int) -
         )
     past = from_rgb(frames[..., -game.history :, :, :, :], game.palette)
     return past if frames.ndim == 5 else np.broadcast_to(past, (count, *past.shape)).copy()
+
+
+def given_actions(options: dict[str, Any] | None, count: int) -> NDArray[np.int64] | None:
+    """The actions before the start that ``options["actions"]`` names, int (count, any number)."""
+    actions = (options or {}).get("actions")
+    if actions is None:
+        return None
+    actions = np.asarray(actions)
+    if (actions.size and not np.issubdtype(actions.dtype, np.integer)) or actions.ndim not in (1, 2):
+        raise UserError(
+            f"options['actions'] is {actions.dtype} {actions.shape}: indices (any number) are needed"
+        )
+    actions = actions.astype(np.int64)
+    return actions if actions.ndim == 2 else np.broadcast_to(actions, (count, len(actions))).copy()
 
 
 def make_env(**settings: Any) -> NeuralEnv:

@@ -90,13 +90,17 @@ class LooseGame:
     """Its last ``history`` frames, classes uint8 (history, H, W)."""
     noise: torch.Generator
     """Where its chance stands."""
+    sight: Sight | None = None
+    """What the network has seen of that past already, if it has; not needed to go on."""
+    earlier_M: Tensor | None = None
+    """The last actions that its model looks at, oldest first, int64 (M,); None where none is known."""
 
 
 class NeuralGame:
     """B games that run in one batch of a network.
 
-    A game is its last ``history`` frames and a noise generator: nothing else is remembered, and nothing
-    is shared between games.
+    A game is its last ``history`` frames, its last ``action_history`` actions and a noise generator:
+    nothing else is remembered, and nothing is shared between games.
     """
 
     def __init__(
@@ -109,6 +113,8 @@ class NeuralGame:
         self.facts, self.game, self.device, self.temperature = facts, game, device, temperature
         self._starts = starts
         self._past_BTHW = torch.empty(0)
+        self._earlier_BM = torch.empty(0, dtype=torch.long)
+        self._sight: Sight | None = None
         self._noise: list[torch.Generator] = []
         self._heat: Sequence[float] | None = None
 
@@ -150,12 +156,22 @@ class NeuralGame:
         """Past frames that a step looks at."""
         return self.model.world.history
 
-    def reset(self, seeds: Sequence[int], frames: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    @property
+    def action_history(self) -> int:
+        """Past actions that a step looks at, beside the one to be played."""
+        return self.model.earlier
+
+    def reset(
+        self, seeds: Sequence[int], frames: NDArray[np.uint8] | None = None,
+        actions: NDArray[np.integer[Any]] | None = None,
+    ) -> NDArray[np.uint8]:  # fmt: skip
         """Begin B games and return their present frames, palette bytes (B, height, width).
 
         ``seeds`` (B,) fix the course of chance. ``frames`` (B, T, height, width), any T of at least 1, are
         the real past to go on from; without it each game begins at the start of a recorded episode.
-        UserError when frames have another shape or colours that the game does not know.
+        ``actions`` (B, any number) are the indices of the last ones that led there, oldest first; without
+        them nothing is known of what was played. UserError when frames have another shape or colours that
+        the game does not know, or actions are not of the game.
         """
         self._heat = None
         self._noise = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
@@ -172,7 +188,11 @@ class NeuralGame:
             )
         past = past[:, -self.history :]
         past = np.concatenate([past[:, :1].repeat(self.history - past.shape[1], 1), past], 1)
-        self._past_BTHW = self.model.world.codec.encode(past).to(self.device)
+        self._go_on_from(self.model.world.codec.encode(past).to(self.device))
+        self._earlier_BM = self._unknown(len(seeds))
+        if actions is not None and self.action_history and actions.shape[1]:
+            known_BM = torch.stack([self._checked(column) for column in actions.T], 1)
+            self._earlier_BM = self._latest(torch.cat([self._earlier_BM, known_BM], 1))
         return np.array(past[:, -1])
 
     def restart(self, which: NDArray[np.bool_], seeds: Sequence[int]) -> NDArray[np.uint8]:
@@ -182,21 +202,37 @@ class NeuralGame:
         for index, generator in zip(np.flatnonzero(which), noise, strict=True):
             self._noise[index] = generator
         chosen = torch.from_numpy(which).to(self.device)
-        self._past_BTHW = self._past_BTHW.clone()
-        self._past_BTHW[chosen] = self.model.world.codec.encode(starts).to(self.device)
+        past_BTHW = self._past_BTHW.clone()
+        past_BTHW[chosen] = self.model.world.codec.encode(starts).to(self.device)
+        self._go_on_from(past_BTHW)
+        self._earlier_BM = torch.where(chosen[:, None], len(self.action_names), self._earlier_BM)
         return np.array(starts[:, -1])
 
     def gather(self, games: Sequence[LooseGame], temperatures: Sequence[float] | None = None) -> None:
         """Play these games from now on, in this order, each at its temperature; those before are let go."""
-        self._past_BTHW = torch.stack([game.past_THW for game in games]).to(self.device)
+        sights = [game.sight for game in games if game.sight is not None]
+        sight = Sight.join(sights) if len(sights) == len(games) else None
+        self._go_on_from(torch.stack([game.past_THW for game in games]).to(self.device), sight)
+        self._earlier_BM = self._unknown(len(games))
+        for row, game in enumerate(games):
+            if game.earlier_M is not None:
+                self._earlier_BM[row] = game.earlier_M
         self._noise = [game.noise for game in games]
         self._heat = temperatures
 
     def scatter(self) -> list[LooseGame]:
         """The games as they stand, each for itself."""
+        sights = self._sight.split() if self._sight else [None] * len(self._noise)
+        games = zip(self._past_BTHW, self._noise, sights, self._earlier_BM, strict=True)
         return [
-            LooseGame(past.clone(), noise) for past, noise in zip(self._past_BTHW, self._noise, strict=True)
+            LooseGame(past.clone(), noise, sight, earlier.clone()) for past, noise, sight, earlier in games
         ]
+
+    @torch.inference_mode()
+    def look_ahead(self) -> None:
+        """Do now what the next step has to do before it needs to know the actions: about a third of it."""
+        with self._computing():
+            self._look()
 
     def _pick_starts(self, noise: Sequence[torch.Generator]) -> NDArray[np.uint8]:
         chosen = [int(torch.randint(len(self._starts), (1,), generator=g)) for g in noise]
@@ -207,9 +243,9 @@ class NeuralGame:
         """Lives left in each game now, (B,), as the model reads them from the frames."""
         with self._computing():
             sight = self._look()
-            actions_B = torch.zeros(len(self._noise), dtype=torch.long, device=self.device)
-            codes_BN = sample_codes(self.model, sight, actions_B)
-            lives_B = draw_step(self.model, sight, codes_BN, actions_B).lives_B
+            actions_BM = self._with_earlier(np.zeros(len(self._noise), np.int64))
+            codes_BN = sample_codes(self.model, sight, actions_BM)
+            lives_B = draw_step(self.model, sight, codes_BN, actions_BM).lives_B
         lives: NDArray[np.int64] = lives_B.numpy(force=True)
         return lives
 
@@ -217,8 +253,9 @@ class NeuralGame:
     def step(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> BatchStep:
         """Play action index ``actions`` (B,) in each game for one step."""
         with self._computing():
-            sight, actions_B = self._look(), self._checked(actions)
-            return self._advance(draw_step(self.model, sight, self._sample(sight, actions_B), actions_B))
+            sight, actions_BM = self._look(), self._with_earlier(actions)
+            step = draw_step(self.model, sight, self._sample(sight, actions_BM), actions_BM)
+            return self._advance(step, actions_BM)
 
     @torch.inference_mode()
     def true_codes(self, present: NDArray[np.uint8], following: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -235,7 +272,8 @@ class NeuralGame:
     def sample_codes(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """The codes (B, N) that the mapper chooses for ``actions`` now; the games stand still."""
         with self._computing():
-            codes: NDArray[np.int64] = self._sample(self._look(), self._checked(actions)).numpy(force=True)
+            codes_BN = self._sample(self._look(), self._with_earlier(actions))
+        codes: NDArray[np.int64] = codes_BN.numpy(force=True)
         return codes
 
     @torch.inference_mode()
@@ -244,8 +282,8 @@ class NeuralGame:
     ) -> BatchStep:
         """Go one step by ``actions``, with given codes (B, N) in place of the mapper's."""
         with self._computing():
-            codes_BN = torch.from_numpy(codes).to(self.device)
-            return self._advance(draw_step(self.model, self._look(), codes_BN, self._checked(actions)))
+            codes_BN, actions_BM = torch.from_numpy(codes).to(self.device), self._with_earlier(actions)
+            return self._advance(draw_step(self.model, self._look(), codes_BN, actions_BM), actions_BM)
 
     def _computing(self) -> torch.autocast:
         kind = self.device.type
@@ -254,11 +292,26 @@ class NeuralGame:
     def _look(self) -> Sight:
         if not self._noise:
             raise UserError("the game has not begun: call reset first")
-        return self.model.world.decoder.look(self._past_BTHW)
+        if self._sight is None:
+            self._sight = self.model.world.decoder.look(self._past_BTHW)
+        return self._sight
 
-    def _sample(self, sight: Sight, actions_B: Tensor) -> Tensor:
+    def _go_on_from(self, past_BTHW: Tensor, sight: Sight | None = None) -> None:
+        self._past_BTHW, self._sight = past_BTHW, sight
+
+    def _sample(self, sight: Sight, actions_BM: Tensor) -> Tensor:
         heat = self.temperature if self._heat is None else self._heat
-        return sample_codes(self.model, sight, actions_B, heat, self._noise)
+        return sample_codes(self.model, sight, actions_BM, heat, self._noise)
+
+    def _unknown(self, games: int) -> Tensor:
+        """Earlier actions (B, M) of games of which none is known."""
+        return torch.full((games, self.action_history), len(self.action_names), device=self.device)
+
+    def _latest(self, actions_BM: Tensor) -> Tensor:
+        return actions_BM[:, actions_BM.shape[1] - self.action_history :]
+
+    def _with_earlier(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> Tensor:
+        return torch.cat([self._earlier_BM, self._checked(actions)[:, None]], 1)
 
     def _checked(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> Tensor:
         indices = np.asarray(actions)
@@ -267,8 +320,9 @@ class NeuralGame:
             raise UserError(f"actions {actions} given: {len(self._noise)} indices of 0 to {most} needed")
         return torch.from_numpy(indices.astype(np.int64)).to(self.device)
 
-    def _advance(self, step: SampledStep) -> BatchStep:
-        self._past_BTHW = torch.cat([self._past_BTHW[:, 1:], step.frames_BHW[:, None]], 1)
+    def _advance(self, step: SampledStep, actions_BM: Tensor) -> BatchStep:
+        self._earlier_BM = self._latest(actions_BM)
+        self._go_on_from(torch.cat([self._past_BTHW[:, 1:], step.frames_BHW[:, None]], 1))
         values = np.array(self.facts.reward_values, np.float32)
         return BatchStep(
             frames=self.model.world.codec.decode(step.frames_BHW),

@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rayatari.config.world import MapperConfig
+from rayatari.models.blocks import zero
 from rayatari.models.decoder import Sight
 from rayatari.models.frames import corrupt
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
-from rayatari.models.mapper import Mapper, OutcomeHeads
+from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.windows import Lesson
 
 
@@ -43,12 +44,15 @@ class PlayableWorld(nn.Module):
         sizes = world.config.model
         self.world, self.config = world, config
         channels = sizes.channels[-1]
+        self.actions, self.earlier = actions, config.action_history
         self.mapper = Mapper(
             channels, world.quantizer.dim, world.quantizer.size,
-            actions, sizes.mapper_channels, sizes.mapper_blocks,
+            actions, self.earlier, sizes.mapper_channels, sizes.mapper_blocks,
         )  # fmt: skip
-        self.action = nn.Embedding(actions, channels)
+        self.action = ActionFeatures(actions, self.earlier, channels)
         nn.init.zeros_(self.action.weight)
+        if self.action.before is not None:
+            zero(self.action.before[-1])
         self.heads = OutcomeHeads(channels, world.cells, rewards, lives)
         world.encoder.requires_grad_(False)
 
@@ -66,7 +70,8 @@ class PlayableWorld(nn.Module):
         with torch.no_grad():
             true_BN = self.world.true_codes(lesson.present_BHW, lesson.next_BHW)
         hidden_BN = self._training_mask(true_BN, generator)
-        predicted = self._predict(past_BTHW, lesson.actions_B, true_BN, hidden_BN)
+        actions_BM = self._forget(lesson.actions_BM, generator)
+        predicted = self._predict(past_BTHW, actions_BM, true_BN, hidden_BN)
         parts = self._losses(predicted, past_BTHW, lesson.next_BHW, true_BN, hidden_BN, progress)
         parts |= self._outcome_losses(predicted, lesson)
         loss = self._weigh(parts)
@@ -84,6 +89,18 @@ class PlayableWorld(nn.Module):
             }
         return loss, logs, drawn_BHW
 
+    def _forget(self, actions_BM: Tensor, generator: torch.Generator) -> Tensor:
+        """Withhold the older ones of the earlier actions, any number of them, in a share of the samples."""
+        if not self.earlier:
+            return actions_BM
+
+        def random() -> Tensor:
+            return torch.rand((len(actions_BM), 1), generator=generator, device=generator.device)
+
+        forgotten_B1 = (random() * (self.earlier + 1)).ceil() * (random() < self.config.action_dropout)
+        place_M = torch.arange(self.earlier + 1, device=actions_BM.device)
+        return actions_BM.masked_fill(place_M < forgotten_B1.clamp(max=self.earlier), self.actions)
+
     def _training_mask(self, codes_BN: Tensor, generator: torch.Generator) -> Tensor:
         """Cells to be guessed: all in half of the samples, a random share in the others."""
 
@@ -95,17 +112,17 @@ class PlayableWorld(nn.Module):
         return random(*codes_BN.shape) < share_B1
 
     def _predict(
-        self, past_BTHW: Tensor, actions_B: Tensor, true_BN: Tensor, hidden_BN: Tensor
+        self, past_BTHW: Tensor, actions_BM: Tensor, true_BN: Tensor, hidden_BN: Tensor
     ) -> Prediction:
         """One step with true codes where they are shown and the mapper's best guesses where hidden."""
         sight = self.world.decoder.look(past_BTHW)
-        scores_BNK = self.score(sight, actions_B, true_BN.masked_fill(hidden_BN, 0), hidden_BN)
+        scores_BNK = self.score(sight, actions_BM, true_BN.masked_fill(hidden_BN, 0), hidden_BN)
         soft_BND = scores_BNK.float().softmax(-1) @ self._code_vectors()
         best_BND = self.world.quantizer.vectors(scores_BNK.argmax(-1))
         guessed_BND = soft_BND + (best_BND - soft_BND).detach()
         true_BND = self.world.quantizer.vectors(true_BN)
         vectors_BND = torch.where(hidden_BN[..., None], guessed_BND, true_BND)
-        mixed_BChw = self.mix(sight, vectors_BND, actions_B)
+        mixed_BChw = self.mix(sight, vectors_BND, actions_BM)
         return Prediction(self.world.decoder.draw(sight, mixed_BChw), scores_BNK, self.heads(mixed_BChw))
 
     def _code_vectors(self) -> Tensor:
@@ -113,20 +130,20 @@ class PlayableWorld(nn.Module):
         device = self.world.decoder.copy.device
         return self.world.quantizer.vectors(torch.arange(self.world.quantizer.size, device=device))
 
-    def mix(self, sight: Sight, vectors_BND: Tensor, actions_B: Tensor) -> Tensor:
-        """The bottleneck (B, C, h, w) of past, code vectors and action.
+    def mix(self, sight: Sight, vectors_BND: Tensor, actions_BM: Tensor) -> Tensor:
+        """The bottleneck (B, C, h, w) of past, code vectors and actions.
 
-        The action also has a way of its own into the decoder, silent at first: codes that were learned
+        The actions also have a way of their own into the decoder, silent at first: codes that were learned
         from video say it only roughly, and the mapper says it again with errors.
         """
-        entered_BChw = self.world.decoder.enter_codes(vectors_BND) + self.action(actions_B)[:, :, None, None]
+        entered_BChw = self.world.decoder.enter_codes(vectors_BND) + self.action(actions_BM)[:, :, None, None]
         return self.world.decoder.mix(sight, entered_BChw)
 
-    def score(self, sight: Sight, actions_B: Tensor, codes_BN: Tensor, hidden_BN: Tensor) -> Tensor:
+    def score(self, sight: Sight, actions_BM: Tensor, codes_BN: Tensor, hidden_BN: Tensor) -> Tensor:
         """The mapper's logits (B, N, K); ``codes`` count where they are not ``hidden``."""
         known_BDhw = self.world.quantizer.vectors(codes_BN).transpose(1, 2).unflatten(2, self.world.grid)
         mask_B1hw = hidden_BN[:, None].unflatten(2, self.world.grid).to(known_BDhw.dtype)
-        scores_BNK: Tensor = self.mapper(sight.past_BChw, actions_B, known_BDhw, mask_B1hw)
+        scores_BNK: Tensor = self.mapper(sight.past_BChw, actions_BM, known_BDhw, mask_B1hw)
         return scores_BNK
 
     def _losses(

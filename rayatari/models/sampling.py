@@ -33,30 +33,32 @@ Temperature = float | Sequence[float]
 
 
 def sample_step(
-    model: PlayableWorld, past_BTHW: Tensor, actions_B: Tensor,
+    model: PlayableWorld, past_BTHW: Tensor, actions_BM: Tensor,
     temperature: Temperature = 0.0, noise: Noise = (),
 ) -> SampledStep:  # fmt: skip
     """Play one action in each of B games after their last frames, classes uint8 (B, history, H, W).
+
+    ``actions`` (B, M) are the earlier ones that the model sees, oldest first, and the one to be played.
 
     ``temperature`` 0 takes the likeliest codes; above it they are drawn from softmax(logits/temperature)
     with the ``noise`` of each game.
     """
     sight = model.world.decoder.look(past_BTHW)
-    return draw_step(model, sight, sample_codes(model, sight, actions_B, temperature, noise), actions_B)
+    return draw_step(model, sight, sample_codes(model, sight, actions_BM, temperature, noise), actions_BM)
 
 
 def sample_codes(
-    model: PlayableWorld, sight: Sight, actions_B: Tensor,
+    model: PlayableWorld, sight: Sight, actions_BM: Tensor,
     temperature: Temperature = 0.0, noise: Noise = (),
 ) -> Tensor:  # fmt: skip
     """Codes (B, N) by masked decoding: each round keeps the surest cells and shows them to the next."""
-    batch, cells, rounds = len(actions_B), model.world.cells, model.config.decode_steps
+    batch, cells, rounds = len(actions_BM), model.world.cells, model.config.decode_steps
     heat = [float(temperature)] * batch if isinstance(temperature, int | float) else list(temperature)
-    heat_B11 = torch.tensor(heat, device=actions_B.device).clamp(min=1e-3)[:, None, None]
-    codes_BN = torch.zeros(batch, cells, dtype=torch.long, device=actions_B.device)
-    hidden_BN = torch.ones(batch, cells, dtype=torch.bool, device=actions_B.device)
+    heat_B11 = torch.tensor(heat, device=actions_BM.device).clamp(min=1e-3)[:, None, None]
+    codes_BN = torch.zeros(batch, cells, dtype=torch.long, device=actions_BM.device)
+    hidden_BN = torch.ones(batch, cells, dtype=torch.bool, device=actions_BM.device)
     for number in range(1, rounds + 1):
-        logits_BNK = model.score(sight, actions_B, codes_BN, hidden_BN).float()
+        logits_BNK = model.score(sight, actions_BM, codes_BN, hidden_BN).float()
         noisy_BNK = logits_BNK / heat_B11
         if any(heat):
             noisy_BNK = noisy_BNK + _gumbel(logits_BNK, heat, noise)
@@ -70,9 +72,9 @@ def sample_codes(
     return codes_BN
 
 
-def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_B: Tensor) -> SampledStep:
+def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_BM: Tensor) -> SampledStep:
     """Frame and outcome of given codes and actions."""
-    mixed_BChw = model.mix(sight, model.world.quantizer.vectors(codes_BN), actions_B)
+    mixed_BChw = model.mix(sight, model.world.quantizer.vectors(codes_BN), actions_BM)
     reward, done, lives = model.heads(mixed_BChw)
     return SampledStep(
         frames_BHW=model.world.decoder.draw_frame(sight, mixed_BChw),

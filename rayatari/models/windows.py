@@ -20,6 +20,8 @@ class Windows:
     """1 where the game ended, int64 (B, T-1)."""
     lives_BT: Tensor
     """Lives, int64 (B, T)."""
+    earlier_BM: Tensor
+    """The M actions before the present, oldest first, int64 (B, M); A where unknown."""
 
     def __len__(self) -> int:
         """B."""
@@ -40,8 +42,8 @@ class Lesson:
     """The real frame before the step."""
     next_BHW: Tensor
     """The real frame after it."""
-    actions_B: Tensor
-    """Action indices, int64 (B,)."""
+    actions_BM: Tensor
+    """The action of the step, last, and the M - 1 before it, oldest first, int64 (B, M); A where unknown."""
     rewards_B: Tensor
     """Indices into the game's reward values, int64 (B,)."""
     done_B: Tensor
@@ -55,11 +57,14 @@ class Lesson:
 def lesson_at(windows: Windows, past_BTHW: Tensor, at_B: Tensor, own_B: Tensor) -> Lesson:
     """The step from frame ``at`` (B,) of each window to the next one, after a given past."""
     rows_B = torch.arange(len(at_B), device=at_B.device)
+    present = past_BTHW.shape[1] - 1
+    actions_BT = torch.cat([windows.earlier_BM, windows.actions_BT[:, present:]], 1)
+    last_M = torch.arange(windows.earlier_BM.shape[1] + 1, device=at_B.device)
     return Lesson(
         past_BTHW=past_BTHW,
         present_BHW=windows.frames_BTHW[rows_B, at_B],
         next_BHW=windows.frames_BTHW[rows_B, at_B + 1],
-        actions_B=windows.actions_BT[rows_B, at_B],
+        actions_BM=actions_BT[rows_B[:, None], (at_B - present)[:, None] + last_M],
         rewards_B=windows.rewards_BT[rows_B, at_B],
         done_B=windows.done_BT[rows_B, at_B],
         lives_B=windows.lives_BT[rows_B, at_B + 1],

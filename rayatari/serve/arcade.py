@@ -70,6 +70,13 @@ class Cabinet:
             spent = 0.0 if turn.kind is Kind.SHOW else elapsed_ms
             turn.message = pack_frame(turn.frame(rewards.get(id(turn), 0.0), spent))
 
+    def look_ahead(self, sessions: Sequence[Session]) -> None:
+        """Do what the next steps of these sessions need before they know their actions."""
+        self.world.gather([_loose(session) for session in sessions])
+        self.world.look_ahead()
+        for session, loose in zip(sessions, self.world.scatter(), strict=True):
+            session.loose = loose
+
     def _begin(self, sessions: Sequence[Session]) -> None:
         frames = self.world.reset([session.seed for session in sessions])
         lives = self.world.lives()
@@ -125,12 +132,21 @@ class Arcade:
             if own:
                 cabinet.take(own)
 
+    def look_ahead(self, sessions: Sequence[Session]) -> None:
+        """Use the time until the next turns of these sessions, whose games have begun."""
+        for name, cabinet in self.cabinets.items():
+            own = [session for session in sessions if session.game == name and not session.terminated]
+            if own:
+                cabinet.look_ahead(own)
+
     def can_play(self, session: Session) -> bool:
         """Whether the session is of a game that is served, with a past that its model can look at."""
         cabinet = self.cabinets.get(session.game)
         if cabinet is None or session.loose is None:
             return False
-        world = cabinet.world
+        world, earlier = cabinet.world, session.loose.earlier_M
+        if earlier is not None and len(earlier) != world.action_history:
+            return False
         return tuple(session.loose.past_THW.shape) == (world.history, *world.model.world.codec.padded_shape)
 
     def warm_up(self, batches: Sequence[int] = (1, 2, 4, 8)) -> None:

@@ -40,7 +40,10 @@ def training_windows(
     """
     training = task.config.training
     if training.resident == "always" or (training.resident == "auto" and _fits(task, device)):
-        windows = ResidentWindows(_resident(task, passes, device), task.history, task.horizon, _weights(task))
+        held = _resident(task, passes, device)
+        windows = ResidentWindows(
+            held, task.history, task.horizon, _weights(task), task.earlier, len(task.info.action_names)
+        )
         return windows.batches(share, hash(tuple(seed)) % 2**32)
     batches = window_batches(
         shuffled_chunks(passes, SHUFFLE_BYTES, [*seed, 0]),
@@ -50,6 +53,7 @@ def training_windows(
         buffer_frames=training.shuffle_frames,
         seed=[*seed, 1],
         weigh=_weights(task),
+        earlier=task.earlier,
     )
     return (task.to_windows(batch, device) for batch in batches if len(batch.frames) == share)
 
@@ -99,6 +103,7 @@ def heldout_windows(task: Task, device: torch.device) -> Windows:
         horizon=task.horizon,
         buffer_frames=20_000,
         seed=0,
+        earlier=task.earlier,
     )
     for batch in itertools.islice(batches, 1):
         if len(batch.frames) == count:

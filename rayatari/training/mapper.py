@@ -61,6 +61,11 @@ class MapperTask(StageTask):
         """Frames after the present: the longest unroll."""
         return max(1, self.config.mapper.unroll)
 
+    @property
+    def earlier(self) -> int:
+        """Past actions that the mapper sees."""
+        return self.config.mapper.action_history
+
     def build(self) -> PlayableWorld:
         """The run's trained world with an untrained mapper."""
         world = load_world(self.config, self.info)
@@ -106,8 +111,9 @@ class MapperTask(StageTask):
     def _unroll(self, model: PlayableWorld, windows: Windows) -> Tensor:
         """The frames that the model draws after the present, classes (B, horizon, H, W)."""
         past_BTHW, drawn = windows.frames_BTHW[:, : self.history], []
+        actions_BT = torch.cat([windows.earlier_BM, windows.actions_BT[:, self.history - 1 :]], 1)
         for i in range(self.horizon):
-            step = sample_step(model, past_BTHW, windows.actions_BT[:, self.history - 1 + i])
+            step = sample_step(model, past_BTHW, actions_BT[:, i : i + self.earlier + 1])
             drawn.append(step.frames_BHW)
             past_BTHW = torch.cat([past_BTHW[:, 1:], step.frames_BHW[:, None]], 1)
         return torch.stack(drawn, 1)

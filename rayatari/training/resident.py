@@ -54,9 +54,15 @@ class ResidentFrames:
 
 
 class ResidentWindows:
-    """All windows of some frames, drawn with replacement as often as their events weigh."""
+    """All windows of some frames, drawn with replacement as often as their events weigh.
 
-    def __init__(self, held: ResidentFrames, history: int, horizon: int, weigh: EventWeights) -> None:
+    They hold ``earlier`` actions before the present; ``unknown`` is the index of those not recorded.
+    """
+
+    def __init__(
+        self, held: ResidentFrames, history: int, horizon: int, weigh: EventWeights,
+        earlier: int = 0, unknown: int = 0,
+    ) -> None:  # fmt: skip
         ends, firsts, weights, base = [], [], [], 0
         for chunk in held.chunks:
             own = target_ends(chunk, history, horizon)
@@ -65,7 +71,8 @@ class ResidentWindows:
             ends.append(own + base)
             firsts.append(np.full(len(own), base))
             base += len(chunk.lives)
-        self.held, self.length = held, history + horizon
+        self.held, self.length, self.horizon = held, history + horizon, horizon
+        self.earlier, self.unknown = earlier, unknown
         device = held.frames_FHW.device
         self.ends_W = torch.from_numpy(np.concatenate(ends)).to(device)
         self.firsts_W = torch.from_numpy(np.concatenate(firsts)).to(device)
@@ -93,4 +100,12 @@ class ResidentWindows:
             rewards_BT=rewards[:, :-1].masked_fill(before_BT, self.held.idle),
             done_BT=done[:, :-1].masked_fill(before_BT, 0),
             lives_BT=lives,
+            earlier_BM=self._earlier(chosen_B),
         )
+
+    def _earlier(self, chosen_B: Tensor) -> Tensor:
+        back_M = self.horizon + torch.arange(self.earlier, 0, -1, device=chosen_B.device)
+        at_BM = self.ends_W[chosen_B][:, None] - back_M
+        first_B1 = self.firsts_W[chosen_B][:, None]
+        actions_BM = self.held.columns_4F[0][torch.maximum(at_BM, first_B1)]
+        return actions_BM.masked_fill(at_BM < first_B1, self.unknown)

@@ -49,6 +49,11 @@ class StageTask:
         """Frames up to the present that a training window holds."""
         return self.config.world.model.history
 
+    @property
+    def earlier(self) -> int:
+        """Actions before the present that a training window holds."""
+        return 0
+
     def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:
         """A batch of recorded windows as tensors on ``device``."""
         rewards_BT = reward_indices(torch.from_numpy(batch.rewards), self.info.reward_values)
@@ -58,6 +63,7 @@ class StageTask:
             rewards_BT.to(device),
             torch.from_numpy(batch.terminated).long().to(device),
             torch.from_numpy(batch.lives).long().to(device),
+            torch.from_numpy(batch.earlier).long().clamp(max=len(self.info.action_names)).to(device),
         )
 
     def rate_share(self, parameter: str) -> float:

@@ -44,6 +44,10 @@ class Task(Protocol):
         """Frames after the present that a training window holds."""
 
     @property
+    def earlier(self) -> int:
+        """Actions before the present that a training window holds."""
+
+    @property
     def dataset(self) -> str:
         """Path or URI of the dataset."""
 

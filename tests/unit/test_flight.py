@@ -12,7 +12,7 @@ from rayatari.models.sampling import sample_step
 from rayatari.models.windows import Windows
 from rayatari.training.flight import Flight, longest_unroll
 
-HISTORY = 4
+HISTORY, EARLIER = 4, 2
 
 
 def numbered(size: int, horizon: int) -> Iterator[Windows]:
@@ -21,7 +21,9 @@ def numbered(size: int, horizon: int) -> Iterator[Windows]:
     while True:
         at_BT = torch.arange(number, number + size)[:, None] * 100 + torch.arange(HISTORY + horizon)
         number += size
-        yield Windows(at_BT[..., None, None], at_BT[:, :-1], at_BT[:, :-1], at_BT[:, :-1], at_BT)
+        earlier_BM = at_BT[:, HISTORY - 1 - EARLIER : HISTORY - 1]
+        columns = (at_BT[:, :-1],) * 3
+        yield Windows(at_BT[..., None, None], *columns, at_BT, earlier_BM)
 
 
 def test_without_unrolls_every_window_is_one_lesson_on_real_frames() -> None:
@@ -31,7 +33,7 @@ def test_without_unrolls_every_window_is_one_lesson_on_real_frames() -> None:
         first = torch.tensor([100 * (3 * turn + lane) for lane in range(3)])
         assert torch.equal(lesson.past_BTHW[:, :, 0, 0], first[:, None] + torch.arange(HISTORY))
         assert torch.equal(lesson.next_BHW[:, 0, 0], first + HISTORY)
-        assert torch.equal(lesson.actions_B, first + HISTORY - 1)
+        assert torch.equal(lesson.actions_BM, first[:, None] + HISTORY - 1 + torch.arange(-EARLIER, 1))
         assert torch.equal(lesson.lives_B, first + HISTORY) and not lesson.own_B.any()
         flight.land(lesson.next_BHW)
 
@@ -42,7 +44,8 @@ def test_windows_under_way_stay_aligned_with_what_was_recorded() -> None:
     for _ in range(200):
         lesson = flight.next(5)
         assert torch.equal(lesson.next_BHW, lesson.present_BHW + 1)
-        assert torch.equal(lesson.actions_B, lesson.present_BHW[:, 0, 0])
+        now_B1 = lesson.present_BHW[:, 0]
+        assert torch.equal(lesson.actions_BM, now_B1 + torch.arange(-EARLIER, 1))
         # the drawn frames were the real ones, so the past is that of the recording
         assert torch.equal(lesson.past_BTHW[:, -1], lesson.present_BHW)
         assert torch.equal(lesson.past_BTHW[:, 0], lesson.present_BHW - HISTORY + 1)
@@ -61,8 +64,8 @@ def test_the_past_under_way_is_what_the_game_would_show() -> None:
     for t in (3, 4):
         lesson = flight.next(3)
         assert torch.equal(lesson.past_BTHW, past)
-        drawn = sample_step(model, lesson.past_BTHW, lesson.actions_B).frames_BHW
-        expected = sample_step(model, past, given.actions_BT[:, t]).frames_BHW
+        drawn = sample_step(model, lesson.past_BTHW, lesson.actions_BM).frames_BHW
+        expected = sample_step(model, past, given.actions_BT[:, t : t + 1]).frames_BHW
         assert torch.equal(drawn, expected)
         past = torch.cat([past[:, 1:], drawn[:, None]], 1)
         flight.land(drawn)

@@ -29,7 +29,7 @@ def test_a_frame_is_drawn_as_its_logits_say() -> None:
 @needs_bf16
 @torch.inference_mode()
 def test_a_packed_model_draws_the_same_but_for_rounding() -> None:
-    past, actions = moving_square(3, 4), torch.tensor([0, 1, 3])
+    past, actions = moving_square(3, 4), torch.tensor([[0], [1], [3]])
     with torch.autocast("cpu", torch.bfloat16):
         plain = sample_step(small_playable().eval(), past, actions)
         packed = sample_step(pack(small_playable().eval()), past, actions)

@@ -37,7 +37,7 @@ def test_masked_decoding_fixes_every_cell(rounds: int) -> None:
     sight = model.world.decoder.look(moving_square(3, 4))
     with torch.no_grad():
         model.mapper.scores.bias[7] = 100.0
-    assert (sample_codes(model, sight, torch.tensor([0, 1, 2])) == 7).all()
+    assert (sample_codes(model, sight, torch.tensor([[0], [1], [2]])) == 7).all()
 
 
 def test_a_later_round_sees_the_codes_of_the_earlier_ones() -> None:
@@ -46,13 +46,13 @@ def test_a_later_round_sees_the_codes_of_the_earlier_ones() -> None:
     shown = []
     score = model.score
     model.score = lambda *given: shown.append(given[3].clone()) or score(*given)
-    sample_codes(model, sight, torch.tensor([0]))
+    sample_codes(model, sight, torch.tensor([[0]]))
     assert [int(hidden.sum()) for hidden in shown] == [35, 18]
 
 
 def test_a_game_does_not_depend_on_those_it_shares_a_batch_with() -> None:
     model = small_playable().eval()
-    past, actions = moving_square(3, 4), torch.tensor([0, 1, 2])
+    past, actions = moving_square(3, 4), torch.tensor([[0], [1], [2]])
 
     def noise(seeds: list[int]) -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -66,7 +66,7 @@ def test_a_game_does_not_depend_on_those_it_shares_a_batch_with() -> None:
 
 def test_temperature_0_is_the_likeliest_course() -> None:
     model = small_playable().eval()
-    past, actions = moving_square(2, 4), torch.tensor([0, 1])
+    past, actions = moving_square(2, 4), torch.tensor([[0], [1]])
     first, second = (sample_step(model, past, actions) for _ in range(2))
     assert torch.equal(first.frames_BHW, second.frames_BHW)
 

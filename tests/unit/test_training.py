@@ -34,6 +34,9 @@ from rayatari.training.muon import orthogonalize
 from rayatari.training.resident import ResidentFrames, ResidentWindows
 from rayatari.training.stage import dataset_path, matching_info
 
+UNKNOWN_ACTION = 4
+"""Index behind the last of the counting game's actions."""
+
 SMALL = OptimizerConfig(batch=4, lr=1e-3, warmup=2)
 TRAINING = TrainingConfig(
     backend="local",
@@ -83,7 +86,7 @@ def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(
 ) -> None:
     config = replace(
         config,
-        mapper=replace(config.mapper, unroll=3),
+        mapper=replace(config.mapper, unroll=3, action_history=6),
         training=replace(config.training, resident=resident),
     )
     task = mapper.MapperTask(config, matching_info(config), dataset_path(config))
@@ -91,8 +94,12 @@ def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(
     seen = set()
     for windows in islice(batches, 20):
         shown = task.codec.decode(windows.frames_BTHW)
-        for frames, actions, rewards in zip(shown, windows.actions_BT, windows.rewards_BT, strict=True):
+        columns = (windows.actions_BT, windows.rewards_BT, windows.earlier_BM)
+        for frames, actions, rewards, earlier in zip(shown, *columns, strict=True):
             counts = [read(frame) for frame in frames]
+            shows = [count.action if count.step else UNKNOWN_ACTION for count in counts[: task.history]]
+            assert earlier[1 - task.history :].tolist() == shows[1:]
+            assert (earlier == UNKNOWN_ACTION).sum() >= 6 - counts[task.history - 1].step
             for before, after, action, reward in zip(counts, counts[1:], actions, rewards, strict=False):
                 if after.step == before.step == 0:
                     continue  # the past before the first frame is that frame repeated
@@ -108,9 +115,9 @@ def test_a_dataset_held_on_the_device_gives_the_windows_that_stream(config: Conf
     chunks = list(read_chunks(task.dataset, "train"))
     cpu = torch.device("cpu")
     held = ResidentFrames.take(chunks, task.codec, task.info.reward_values, cpu)
-    resident = ResidentWindows(held, 4, task.horizon, EventWeights())
+    resident = ResidentWindows(held, 4, task.horizon, EventWeights(), 6, UNKNOWN_ACTION)
     streamed = window_batches(
-        chunks, batch=64, history=4, horizon=task.horizon, buffer_frames=10_000, seed=0
+        chunks, batch=64, history=4, horizon=task.horizon, buffer_frames=10_000, seed=0, earlier=6
     )  # fmt: skip
     expected = {_fingerprint(w) for batch in streamed for w in _singles(task.to_windows(batch, cpu))}
     found = {_fingerprint(w) for w in _singles(resident.gather(torch.arange(len(resident.mass_W))))}

@@ -29,6 +29,9 @@ def small_playable(config: MapperConfig = MAPPER) -> PlayableWorld:
         torch.nn.init.normal_(model.world.decoder.pixels.weight, std=0.5)
         model.world.decoder.copy.fill_(1.0)
         model.heads.done.bias.copy_(torch.tensor([50.0, 0.0]))  # the game goes on
+        for layer in model.action.before or ():  # past actions are silent before training
+            for parameter in layer.parameters():
+                torch.nn.init.normal_(parameter, std=2.0)
     return model
 
 
@@ -45,7 +48,7 @@ def moving_square(count: int, frames: int) -> torch.Tensor:
 def windows(count: int, frames: int) -> Windows:
     zeros = torch.zeros(count, frames - 1, dtype=torch.long)
     lives = torch.zeros(count, frames, dtype=torch.long)
-    return Windows(moving_square(count, frames), zeros, zeros, zeros, lives)
+    return Windows(moving_square(count, frames), zeros, zeros, zeros, lives, zeros[:, :0])
 
 
 def lesson(count: int, frames: torch.Tensor | None = None) -> Lesson:
