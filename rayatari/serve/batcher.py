@@ -11,7 +11,7 @@ from rayatari.serve.arcade import Arcade
 from rayatari.serve.clock import Clock
 from rayatari.serve.metrics import Metrics
 from rayatari.serve.seat import Seat
-from rayatari.serve.session import Turn
+from rayatari.serve.session import Kind, Session, Turn
 
 _LOG = logging.getLogger("rayatari.serve")
 _GATHER_SHARE, _GATHER_MOST_S = 0.2, 0.004
@@ -118,6 +118,17 @@ class Batcher:
         self.metrics.batch_size.observe(len(taken))
         for seat, turn in taken:
             seat.deliver(turn)
+        await self._look_ahead(loop, [turn.session for _, turn in taken if turn.kind is Kind.STEP])
+
+    async def _look_ahead(self, loop: asyncio.AbstractEventLoop, sessions: Sequence[Session]) -> None:
+        """While the frames travel and the players think, begin what does not depend on their actions."""
+        await asyncio.sleep(0)  # the frames first
+        started = time.monotonic()
+        try:
+            await loop.run_in_executor(self._thread, self.arcade.look_ahead, sessions)
+        except Exception:  # the next step will meet the same fault, and tell the players
+            _LOG.exception("looking ahead for %d sessions failed", len(sessions))
+        self.metrics.look_seconds.observe(time.monotonic() - started)
 
     async def _rest(self) -> None:
         ticking = {seat.fps for seat in self.seats if seat.session.ticking}

@@ -20,6 +20,10 @@ class Metrics:
             "rayatari_step_seconds", "Time that a batch of turns took in the network",
             registry=self._registry, buckets=_SECONDS,
         )  # fmt: skip
+        self.look_seconds = Histogram(
+            "rayatari_look_seconds", "Time that a batch spent in the network ahead of its players' actions",
+            registry=self._registry, buckets=_SECONDS,
+        )  # fmt: skip
         self.batch_size = Histogram(
             "rayatari_batch_sessions", "Sessions in a batch", registry=self._registry, buckets=_BATCHES
         )

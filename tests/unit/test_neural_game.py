@@ -189,7 +189,8 @@ def _edit_card(bundle: Path, **values: object) -> None:
     (bundle / "card.json").write_text(json.dumps({**card, **values}))
 
 
-def test_games_taken_out_of_a_batch_go_on_as_they_would_have(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead", [False, True])
+def test_games_taken_out_of_a_batch_go_on_as_they_would_have(tmp_path: Path, ahead: bool) -> None:
     together, apart = (NeuralGame.load(write_game(tmp_path)) for _ in range(2))
     together.reset([1, 2, 3])
     apart.reset([3, 1])
@@ -199,7 +200,10 @@ def test_games_taken_out_of_a_batch_go_on_as_they_would_have(tmp_path: Path) -> 
     for actions in ([1, 2, 3], [0, 0, 1], [3, 3, 2]):
         apart.gather(joined, [1.0, 1.0, 1.0])
         step = apart.step(actions)
+        if ahead:
+            apart.look_ahead()
         joined = apart.scatter()
+        assert all((game.sight is not None) == ahead for game in joined)
         assert (step.frames == together.step(actions).frames).all()
 
 
