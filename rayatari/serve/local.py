@@ -1,6 +1,8 @@
 """A server of one's own, in a child process: for clients that are given no address."""
 
 import contextlib
+import fcntl
+import os
 import socket
 import subprocess
 import sys
@@ -26,6 +28,8 @@ class LocalServer:
     """Address, such as ``http://127.0.0.1:43210``."""
     process: subprocess.Popen[bytes]
     output: IO[bytes]
+    claim: IO[str]
+    """Held as long as the port is this server's."""
 
     def stop(self, timeout: float = 20) -> None:
         """Interrupt the server and wait until it is gone."""
@@ -37,6 +41,7 @@ class LocalServer:
                 self.process.kill()
                 self.process.wait()
         self.output.close()
+        self.claim.close()
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +58,7 @@ def start_server(
     The port is ``config.serve.port`` unless that is taken. UserError with the server's own line when it
     does not start, or not within ``timeout`` seconds.
     """
-    port = free_port(config.serve.port)
+    port, claim = claim_port(config.serve.port)
     config = replace(config, serve=replace(config.serve, host="127.0.0.1", port=port))
     output = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the server
     with tempfile.TemporaryDirectory(prefix="rayatari-") as folder:
@@ -65,7 +70,7 @@ def start_server(
             start_new_session=True,  # Ctrl-C in the terminal is the client's, which then stops the server
             env=environment,
         )  # fmt: skip
-        server = LocalServer(f"http://127.0.0.1:{port}", process, output)
+        server = LocalServer(f"http://127.0.0.1:{port}", process, output, claim)
         try:
             wait_until_healthy(server.url, timeout, process)
         except BaseException as error:
@@ -106,6 +111,24 @@ def free_port(wanted: int = 0) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
+    raise UserError("no free port on this machine")
+
+
+def claim_port(wanted: int = 0) -> tuple[int, IO[str]]:
+    """A free port and a claim to it until that is closed.
+
+    A server listens only seconds after its port was chosen; meanwhile no other claims the same one.
+    """
+    for _ in range(20):
+        port = free_port(wanted)
+        claim = (Path(tempfile.gettempdir()) / f"rayatari-{os.getuid()}-port-{port}.lock").open("w")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.close()
+            wanted = 0
+        else:
+            return port, claim
     raise UserError("no free port on this machine")
 
 

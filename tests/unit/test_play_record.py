@@ -186,14 +186,6 @@ def test_a_gif_of_one_game_has_nothing_but_its_pixels(tmp_path: Path) -> None:
         assert (np.asarray(image.convert("RGB"))[::2, ::2] == to_rgb(frame)).all()
 
 
-def has_encoder() -> bool:
-    try:
-        return bool(find_ffmpeg())
-    except UserError:
-        return False
-
-
-@pytest.mark.skipif(not has_encoder(), reason="no ffmpeg is installed")
 def test_an_mp4_has_every_frame(tmp_path: Path) -> None:
     import subprocess
 

@@ -18,6 +18,7 @@ from rayatari.protocol import (
 )
 from rayatari.serve.arcade import Arcade, open_arcade
 from rayatari.serve.hub import Hub, RefusalError
+from rayatari.serve.local import claim_port
 from rayatari.serve.origin import may_connect
 from rayatari.serve.run import choose_ingress
 
@@ -180,3 +181,13 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_2(
     shown = capsys.readouterr().err
     assert message in shown
     assert len(shown.strip().splitlines()) == 1
+
+
+def test_two_servers_that_start_together_get_different_ports() -> None:
+    first, held = claim_port()
+    with held:
+        second, other = claim_port(first)
+        other.close()
+    again, claim = claim_port(first)
+    claim.close()
+    assert second != first and again == first
