@@ -2,11 +2,13 @@
 
     python scripts/evaluate_agents.py                        # all agents that come with the package
     python scripts/evaluate_agents.py runs/mine/agent        # a bundle of your own
-    python scripts/evaluate_agents.py --sticky 0             # without sticky actions only
+    python scripts/evaluate_agents.py --protocols 0:27000    # without sticky actions only
 
-Protocol: 30 full episodes (to the end of the game, at most 27,000 steps of 4 frames = 30 minutes of play),
-epsilon 0.01, up to 30 no-op frames at the start, seeds from 1,700,000 on, which nothing was trained on or
-selected by, once without and once with sticky actions (Machado et al., 2018). Scores are in points.
+30 full episodes, epsilon 0.01, up to 30 no-op frames at the start, seeds from 1,700,000 on, which nothing was
+trained on or selected by; scores in points. A protocol is STICKY:STEPS, the probability of sticky actions
+(Machado et al., 2018) and the steps of 4 frames after which an episode is cut off. Without --protocols there
+are three: 30 minutes of play without sticky actions, the same with probability 0.25, and the five minutes
+of Mnih et al. (2015), whose human and random scores are given beside.
 """
 
 import argparse
@@ -32,7 +34,7 @@ from rayatari.seeding import EVALUATION_SEED
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "rayatari" / "pretrained" / "agents"
 FIRST_SEED = EVALUATION_SEED + 700_000
-STICKY = (0.0, 0.25)
+PROTOCOLS = ((0.0, 27_000), (0.25, 27_000), (0.0, 4_500))
 
 
 def main() -> None:
@@ -44,7 +46,8 @@ def main() -> None:
         target = options.out / f"{options.name or result['game']}.json"
         write_json(target, result)
         for played in result["evaluations"]:
-            print(f"{result['game']}: sticky {played['protocol']['sticky']:g}, {played['mean']:.1f} points")
+            protocol = played["protocol"]
+            print(f"{result['game']}, {protocol['sticky']:g}:{protocol['max_steps']}: {played['mean']:.1f}")
 
 
 def parse() -> argparse.Namespace:
@@ -54,13 +57,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("bundles", nargs="*", type=Path, help="policy bundles; none: all shipped agents")
     parser.add_argument("--episodes", type=int, default=30)
     parser.add_argument("--epsilon", type=float, default=0.01)
-    parser.add_argument("--sticky", type=float, nargs="+", default=list(STICKY))
-    parser.add_argument("--max-steps", type=int, default=EmulatorConfig.max_steps)
+    parser.add_argument("--protocols", type=protocol, nargs="+", default=PROTOCOLS, metavar="STICKY:STEPS")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
     parser.add_argument("--name", default="", help="name of the file in place of the game's")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "agents")
     return parser.parse_args()
+
+
+def protocol(text: str) -> tuple[float, int]:
+    """A protocol as it is given on the command line."""
+    sticky, _, steps = text.partition(":")
+    return float(sticky), int(steps)
 
 
 def evaluate_bundle(bundle: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -71,24 +79,26 @@ def evaluate_bundle(bundle: Path, options: argparse.Namespace) -> dict[str, Any]
         "agent": describe(card, bundle),
         "reference": asdict(REFERENCES[card.game]) if card.game in REFERENCES else None,
         "command": f"python scripts/evaluate_agents.py {shown(bundle)} --episodes {options.episodes} "
-        f"--epsilon {options.epsilon:g} --sticky {' '.join(f'{s:g}' for s in options.sticky)}",
+        f"--epsilon {options.epsilon:g} --protocols {' '.join(f'{s:g}:{n}' for s, n in options.protocols)}",
         "machine": f"{cpu_count()} cores, {platform.machine()}, torch threads {options.threads}",
         "revision": git_revision(),
         "versions": package_versions(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "evaluations": [evaluate(bundle, card, sticky, options) for sticky in options.sticky],
+        "evaluations": [evaluate(bundle, card, *chosen, options) for chosen in options.protocols],
     }
 
 
-def evaluate(bundle: Path, card: Card, sticky: float, options: argparse.Namespace) -> dict[str, Any]:
+def evaluate(
+    bundle: Path, card: Card, sticky: float, steps: int, options: argparse.Namespace
+) -> dict[str, Any]:
     """Scores of one protocol, the score of each episode, and the human-normalised mean and median."""
     policy = load_policy(bundle)
     rules = EmulatorConfig(
-        frame_skip=policy.model.frame_skip, sticky=sticky, max_steps=options.max_steps,
+        frame_skip=policy.model.frame_skip, sticky=sticky, max_steps=steps,
         noop_max=card.config["emulator"]["noop_max"],
     )  # fmt: skip
     started = time.perf_counter()
-    with progress(options.episodes, f"{card.game}, sticky {sticky:g}", "episode") as bar:
+    with progress(options.episodes, f"{card.game}, {sticky:g}:{steps}", "episode") as bar:
         played = evaluate_policy(
             policy, get_game(card.game), rules,
             episodes=options.episodes, epsilon=options.epsilon,
