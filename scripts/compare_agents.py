@@ -89,7 +89,7 @@ def parse() -> argparse.Namespace:
 def train(game: str, name: str, settings: dict[str, Any], seed: int, minutes: float) -> dict[str, Any]:
     """Train one recipe in this process until its time is used up, then evaluate it."""
     config = load_config(overrides=[f"game={game}", f"seed={seed}"])
-    agent = replace(config.agent, **BASE, **settings)
+    agent = replace(config.agent, **{**BASE, **settings})
     check_settings(agent)
     config, spec = replace(config, agent=agent), get_game(game)
     torch.set_num_threads(1)
@@ -123,10 +123,11 @@ def thin(curve: list[list[Any]], points: int = 40) -> list[list[Any]]:
 
 
 def write(options: argparse.Namespace, runs: list[dict[str, Any]]) -> None:
+    recipes = f"--recipes {options.recipes.name} " if options.recipes else ""
     record = {
         "kind": "comparison of recipes",
         "game": options.game,
-        "command": f"python scripts/compare_agents.py --game {options.game} --minutes {options.minutes:g} "
+        "command": f"python scripts/compare_agents.py --game {options.game} {recipes}--minutes {options.minutes:g} "
         f"--seeds {' '.join(map(str, options.seeds))} --parallel {options.parallel}",
         "note": "processor time of one thread; curve: seconds, environment steps, training score; curve_mean:"
         " mean of that score over the run; mean: of the final evaluation",

@@ -22,6 +22,10 @@ def main() -> None:
     fill("smoke", table(json.loads((results / "smoke.json").read_text())))
     if (results / "bench_serve.json").exists():
         fill("serve", serve_table(json.loads((results / "bench_serve.json").read_text())))
+    agents = [json.loads(path.read_text()) for path in sorted((results / "agents").glob("*.json"))]
+    agents = [agent for agent in agents if "evaluations" in agent]
+    if agents:
+        fill("agents", agents_table(agents))
 
 
 def fill(name: str, lines: str) -> None:
@@ -47,6 +51,44 @@ def write_smoke(run: Path, target: Path) -> None:
     }
     text = json.dumps(result, indent=1).replace(f"{run.resolve().parents[1]}/", "")
     target.write_text(text + "\n")
+
+
+AGENTS_HEAD = (
+    "game", "play", "mean ± sd", "median", "min to max", "random", "human", "human-normalised", "trained on",
+)  # fmt: skip
+
+
+def agents_table(agents: list[dict[str, Any]]) -> str:
+    """One row for each game and protocol; scores in points."""
+    lines = [f"| {' | '.join(AGENTS_HEAD)} |", "|" + "---|" * len(AGENTS_HEAD)]
+    for result in agents:
+        trained = result["agent"]
+        for played in result["evaluations"]:
+            protocol, reference = played["protocol"], result["reference"] or {}
+            minutes = protocol["max_steps"] * protocol["frame_skip"] / 3600
+            normalised = played["human_normalised_mean"]
+            cells = (
+                result["game"],
+                f"{minutes:g} min" + (f", sticky {protocol['sticky']:g}" if protocol["sticky"] else ""),
+                f"{played['mean']:.1f} ± {played['std']:.1f}",
+                f"{played['median']:g}",
+                f"{played['min']:g} to {played['max']:g}",
+                *(f"{reference[who]:g}" if who in reference else "–" for who in ("random", "human")),
+                "–" if normalised is None else f"{normalised:.0%}",
+                f"{trained['frames'] / 1e6:.1f} M frames, {trained['training_seconds'] / 60:.0f} min",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    every = [played for result in agents for played in result["evaluations"]]
+    episodes = "/".join(str(n) for n in sorted({played["episodes"] for played in every}))
+    epsilon = "/".join(f"{e:g}" for e in sorted({played["protocol"]["epsilon"] for played in every}))
+    said = (
+        f"{episodes} full episodes each, cut off after the minutes of play given; epsilon {epsilon}; up to 30 "
+        "no-op frames at the start; seeds that nothing was trained on or selected by. Random and human are "
+        "those of Mnih et al. (2015), measured in episodes of up to 5 minutes: normalised scores of longer "
+        "ones are not comparable. `python scripts/evaluate_agents.py` writes "
+        "[`results/agents`](results/agents), which has every episode's score."
+    )
+    return "\n".join([*lines, "", said, ""])
 
 
 SERVE_HEAD = (
