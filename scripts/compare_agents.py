@@ -124,11 +124,12 @@ def thin(curve: list[list[Any]], points: int = 40) -> list[list[Any]]:
 
 def write(options: argparse.Namespace, runs: list[dict[str, Any]]) -> None:
     recipes = f"--recipes {options.recipes.name} " if options.recipes else ""
+    seeds = " ".join(map(str, options.seeds))
     record = {
         "kind": "comparison of recipes",
         "game": options.game,
-        "command": f"python scripts/compare_agents.py --game {options.game} {recipes}--minutes {options.minutes:g} "
-        f"--seeds {' '.join(map(str, options.seeds))} --parallel {options.parallel}",
+        "command": f"python scripts/compare_agents.py --game {options.game} {recipes}"
+        f"--minutes {options.minutes:g} --seeds {seeds} --parallel {options.parallel}",
         "note": "processor time of one thread; curve: seconds, environment steps, training score; curve_mean:"
         " mean of that score over the run; mean: of the final evaluation",
         "base": asdict(replace(Config().agent, **BASE)),

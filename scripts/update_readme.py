@@ -82,10 +82,10 @@ def agents_table(agents: list[dict[str, Any]]) -> str:
     episodes = "/".join(str(n) for n in sorted({played["episodes"] for played in every}))
     epsilon = "/".join(f"{e:g}" for e in sorted({played["protocol"]["epsilon"] for played in every}))
     said = (
-        f"{episodes} full episodes each, cut off after the minutes of play given; epsilon {epsilon}; up to 30 "
-        "no-op frames at the start; seeds that nothing was trained on or selected by. Random and human are "
-        "those of Mnih et al. (2015), measured in episodes of up to 5 minutes: normalised scores of longer "
-        "ones are not comparable. `python scripts/evaluate_agents.py` writes "
+        f"{episodes} full episodes each, cut off after the minutes of play given; epsilon {epsilon}; up to "
+        "30 no-op frames at the start; seeds that nothing was trained on or selected by. Random and human "
+        "are those of Mnih et al. (2015), measured in episodes of up to 5 minutes: normalised scores of "
+        "longer ones are not comparable. `python scripts/evaluate_agents.py` writes "
         "[`results/agents`](results/agents), which has every episode's score."
     )
     return "\n".join([*lines, "", said, ""])

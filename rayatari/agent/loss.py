@@ -10,8 +10,9 @@ from torch.nn import functional
 
 def pick(values_BAN: Tensor, actions_B: Tensor) -> Tensor:
     """What belongs to one action of each sample: (B, N) of (B, A, N), or (B,) of (B, A)."""
-    rows_B = torch.arange(len(values_BAN), device=values_BAN.device)
-    return values_BAN[rows_B, actions_B.long()]
+    rest = values_BAN.shape[2:]
+    index_B1N = actions_B.long().view(-1, 1, *(1 for _ in rest)).expand(-1, 1, *rest)
+    return values_BAN.gather(1, index_B1N).squeeze(1)
 
 
 def bellman_targets(

@@ -140,11 +140,11 @@ class Learner:
         self, explorer: Student, curiosity: Curiosity, batch: DeviceBatch, weights_B: Tensor
     ) -> list[Tensor]:
         """Update the explorer, and the imitator with the frames that the transitions led to."""
-        frames_BHW = batch.next_views[:, -1]
-        novelty_B = curiosity.novelty(frames_BHW)
+        errors_B = curiosity.errors(batch.next_views[:, -1])
+        novelty_B = curiosity.novelty_of(errors_B.detach())
         loss = self._loss(explorer, batch, mixed_returns(batch.returns, novelty_B, self.alpha), weights_B)
         explorer.trainer.step(loss.loss)
-        self._imitation.step(curiosity.errors(frames_BHW).mean())
+        self._imitation.step(errors_B.mean())
         return [loss.loss.detach(), loss.q_mean, novelty_B.mean()]
 
     def _loss(self, student: Student, batch: DeviceBatch, returns_B: Tensor, weights_B: Tensor) -> Loss:
