@@ -56,7 +56,7 @@ class ReplayBatch:
     discounts: NDArray[np.float32]
     """Factor of the value of ``next_views``: gamma to the number of steps, 0 at an end, float32 (B,)."""
     weights: NDArray[np.float32]
-    """Importance weights, largest 1, float32 (B,)."""
+    """Importance weights, the largest of each batch 1, float32 (B,)."""
     leaves: NDArray[np.int64]
     """Where the transitions lie, for :meth:`Replay.update`, int64 (B,)."""
 
@@ -106,29 +106,33 @@ class Replay:
             self.heads[lanes] += 1
             self._weigh(lanes)
 
-    def draw(self, count: int, beta: float, rng: np.random.Generator) -> ReplayBatch:
-        """Draw ``count`` transitions; ``beta`` (0 to 1) is how far the weights undo the priorities."""
-        leaves = self.tree.draw(count, rng)
+    def draw(self, count: int, beta: float, rng: np.random.Generator, batches: int = 1) -> ReplayBatch:
+        """Draw ``batches`` batches of ``count`` transitions, one after the other: B = batches * count.
+
+        ``beta`` (0 to 1) is how far the weights undo the priorities.
+        """
+        leaves = self.tree.draw(count, rng, batches)
         lanes, slots = np.divmod(leaves, self.config.ring)
         returns, steps, terminated = self._look_ahead(lanes, slots)
-        odds = self.tree.leaves[leaves]
+        odds = self.tree.leaves[leaves].reshape(batches, count)
+        weights = (odds / odds.min(1, keepdims=True)) ** -beta
         return ReplayBatch(
             views=self._stacks(lanes, slots),
             actions=self.actions[lanes, slots],
             returns=returns,
             next_views=self._stacks(lanes, (slots + steps) % self.config.ring),
             discounts=np.where(terminated, 0.0, self.config.gamma**steps).astype(np.float32),
-            weights=((odds / odds.min()) ** -beta).astype(np.float32),
+            weights=weights.reshape(-1).astype(np.float32),
             leaves=leaves,
         )
 
     def update(self, leaves: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
-        """Set the priorities of drawn transitions to their absolute TD errors, float32 (B,)."""
+        """Set the priorities of drawn transitions to their absolute TD errors, float32 (B,); the last counts."""
         priorities = np.abs(errors).astype(np.float64) + 1e-6
         self.max_priority = max(self.max_priority, float(priorities.max()))
-        leaves, first = np.unique(leaves, return_index=True)
+        leaves, last = np.unique(leaves[::-1], return_index=True)
         drawable = self.tree.leaves[leaves] > 0  # not overwritten since they were drawn
-        self.tree.set(leaves[drawable], priorities[first][drawable] ** self.config.alpha)
+        self.tree.set(leaves[drawable], priorities[::-1][last][drawable] ** self.config.alpha)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that is needed to restore the memory, frames apart (see :attr:`views`)."""

@@ -41,14 +41,15 @@ class SumTree:
             level >>= 1
             self._nodes[level : 2 * level] = below[0::2] + below[1::2]
 
-    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw ``count`` leaves, one from each of ``count`` equal parts of the total.
+    def draw(self, count: int, rng: np.random.Generator, batches: int = 1) -> NDArray[np.int64]:
+        """Draw ``batches`` times ``count`` leaves, each time one from each of ``count`` equal parts of the total.
 
         Such stratification is what Schaul et al. (2016) use. A leaf of weight zero is never drawn.
+        Returns int64 (batches * count,).
         """
         assert self.total > 0
-        points = (np.arange(count) + rng.random(count)) * (self.total / count)
-        nodes = np.ones(count, np.int64)
+        points = ((np.arange(count) + rng.random((batches, count))) * (self.total / count)).reshape(-1)
+        nodes = np.ones(len(points), np.int64)
         while nodes[0] < self._first:
             left, right = self._nodes[2 * nodes], self._nodes[2 * nodes + 1]
             go_right = (points >= left) & (right > 0)  # rounding may not lead into an empty branch

@@ -47,6 +47,8 @@ class AtariDQNConfig(DQNConfig):
         """Importance-weight exponent by environment step."""
         self.train_every = 4.0
         """Environment steps per update."""
+        self.block = 1
+        """Most updates in one call of the learners."""
         self.sync_every = 1
         """Updates between two transfers of the weights to the runners."""
         self.checkpoint_replay = True
@@ -73,7 +75,7 @@ class AtariDQN(DQN):
         self.updates = 0
         self.recent: deque[Episode] = deque(maxlen=self.config.metrics_num_episodes_for_smoothing)
         """The latest training episodes."""
-        self.seconds = dict.fromkeys(("sample", "replay", "update", "sync"), 0.0)
+        self.seconds = dict.fromkeys(("play", "store", "draw", "update", "sync"), 0.0)
         """Wall-clock seconds spent in each part of the training step."""
         self._credit = 0.0
 
@@ -100,13 +102,13 @@ class AtariDQN(DQN):
     def training_step(self) -> None:
         """Sample one rollout per runner, then make the updates that are due."""
         before = self.env_steps
-        with self._clock("sample"):
+        with self._clock("play"):
             rollouts, results = synchronous_parallel_sample(
                 worker_set=self.env_runner_group, concat=False,
                 _uses_new_env_runners=True, _return_metrics=True,
             )  # fmt: skip
             self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
-        with self._clock("replay"):
+        with self._clock("store"):
             for rollout in rollouts:
                 self.local_replay_buffer.add(rollout)
                 self.recent += rollout.episodes
@@ -114,31 +116,35 @@ class AtariDQN(DQN):
         if len(self.local_replay_buffer) < self.config.num_steps_sampled_before_learning_starts:
             return
         self._credit += (self.env_steps - before) / self.config.train_every
+        updates_before = self.updates
         while self._credit >= 1:
-            self._credit -= 1
-            self._update()
+            updates = min(int(self._credit), self.config.block)
+            self._credit -= updates
+            self._update(updates)
+        if self.updates // self.config.sync_every > updates_before // self.config.sync_every:
+            with self._clock("sync"):
+                self._sync_weights()
 
     def learn(self, batch: ReplayBatch) -> NDArray[np.float32]:
-        """Update the network once with ``batch``; returns the TD errors, float32 (B,)."""
+        """Update the network once with each batch that lies in ``batch``; returns the TD errors, (B,)."""
         results = self.learner_group.update(
-            batch=_to_rllib(batch), timesteps=learning_timesteps(self.env_steps)
+            batch=_to_rllib(batch),
+            minibatch_size=self.config.train_batch_size_per_learner,
+            timesteps=learning_timesteps(self.env_steps),
         )
         errors = np.concatenate([_take_errors(result) for result in results])
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
-        self.updates += 1
+        self.updates += len(errors) // self.config.total_train_batch_size
         return errors
 
-    def _update(self) -> None:
-        with self._clock("replay"):
-            beta = self.config.beta.at(self.env_steps)
-            batch = self.local_replay_buffer.draw(self.config.total_train_batch_size, beta, self.rng)
+    def _update(self, updates: int) -> None:
+        with self._clock("draw"):
+            beta, size = self.config.beta.at(self.env_steps), self.config.total_train_batch_size
+            batch = self.local_replay_buffer.draw(size, beta, self.rng, updates)
         with self._clock("update"):
             errors = self.learn(batch)
-        with self._clock("replay"):
+        with self._clock("draw"):
             self.local_replay_buffer.update(batch.leaves, errors)
-        if self.updates % self.config.sync_every == 0:
-            with self._clock("sync"):
-                self._sync_weights()
 
     def _sync_weights(self) -> None:
         """Bring the runners' weights up to date; copied in place where all is in this process."""
