@@ -77,8 +77,8 @@ class EvaluateConfig:
     """Real or neural? (block 5)."""
     inside: AgentConfig = field(default_factory=lambda: AgentConfig(
         backend="local", steps=0, learning_starts=5_000, envs=16, replay_capacity=100_000, n_step=10,
-        lr=2.5e-4, life_loss_ends=True, epsilon_end=0.05, epsilon_steps=50_000, target_update=2_000, threads=1,
-        report_every=1_000, evaluation_episodes=30, evaluation_steps=4_500,
+        lr=2.5e-4, life_loss_ends=True, epsilon_end=0.05, epsilon_steps=50_000, target_update=2_000,
+        threads=1, report_every=1_000, evaluation_episodes=30, evaluation_steps=4_500,
     ))  # fmt: skip
     """The agent that learns inside the neural game alone and is scored in the real one (block 6); 0 steps,
     as here, leave it out. Only the local backend can."""

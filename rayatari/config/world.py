@@ -10,6 +10,9 @@ class ModelConfig:
 
     history: int = 4
     """Past frames that the decoder sees; at least 2, since one frame shows no velocity."""
+    decoder: Literal["unet", "blind"] = "unet"
+    """``unet``: sees all of the past at every resolution. ``blind``: the ancestor's design, as a baseline:
+    codes and a glance at the present at the codes' resolution (configs/ancestor.yaml)."""
     patch: int = 4
     """Side of the square of pixels that one cell of the finest feature map stands for."""
     channels: tuple[int, ...] = (32, 64, 128, 192)
@@ -128,6 +131,9 @@ class MapperConfig:
     """Minutes after which training ends even so, its schedules kept in proportion; 0 sets no limit."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer."""
+    through: Literal["decoder", "codes"] = "decoder"
+    """``decoder``: the mapper learns from the frames that the decoder draws of its codes, and the decoder
+    learns on. ``codes``: the ancestor's way, as a baseline: from the right codes alone, decoder fixed."""
     decoder_rate: float = 0.25
     """Share of the learning rate at which the decoder learns on."""
     unroll: int = 4

@@ -108,6 +108,14 @@ class Decoder(nn.Module):
             entered_BNC = torch.where(shown_B[:, None, None], entered_BNC, self.no_code.to(entered_BNC.dtype))
         return entered_BNC.transpose(1, 2).unflatten(2, self.grid)
 
+    def mapper_view(self, sight: Sight) -> Tensor:
+        """What the mapper knows of the past, (B, C, h, w)."""
+        return sight.past_BChw
+
+    def mapper_eyes(self) -> list[nn.Parameter]:
+        """Parameters that only the mapper needs: none, it sees what the decoder sees."""
+        return []
+
     def mix(self, sight: Sight, entered_BChw: Tensor) -> Tensor:
         """Past and codes together: the bottleneck (B, C, h, w) from which all is predicted."""
         mixed: Tensor = self.middle(sight.past_BChw + entered_BChw)

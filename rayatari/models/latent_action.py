@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rayatari.config.world import ModelConfig, WorldConfig
-from rayatari.models.decoder import Decoder
+from rayatari.models.blind import make_decoder
 from rayatari.models.encoder import LatentActionEncoder
 from rayatari.models.frames import FrameCodec, corrupt, from_patches, to_patches
 from rayatari.models.losses import changed_error, near_motion, palette_loss, pixel_error, pixel_weights
@@ -46,7 +46,7 @@ class LatentActionModel(nn.Module):
         self.quantizer = make_quantizer(sizes)
         dim = self.quantizer.dim
         self.encoder = LatentActionEncoder(self.codec.colors, sizes.patch, sizes.encoder_channels, dim)
-        self.decoder = Decoder(sizes, self.codec.colors, dim, self.grid)
+        self.decoder = make_decoder(sizes, self.codec.colors, dim, self.grid)
         self.color_weights_P: Tensor
         self.register_buffer("color_weights_P", torch.ones(self.codec.colors))
         self.perception: Perception | None = None

@@ -55,6 +55,10 @@ class PlayableWorld(nn.Module):
             zero(self.action.before[-1])
         self.heads = OutcomeHeads(channels, world.cells, rewards, lives)
         world.encoder.requires_grad_(False)
+        if config.through == "codes":
+            world.requires_grad_(False)
+            for parameter in world.decoder.mapper_eyes():
+                parameter.requires_grad_(True)
 
     def train(self, mode: bool = True) -> "PlayableWorld":
         """Training mode for all but the quantizer, whose codebook is settled."""
@@ -120,6 +124,8 @@ class PlayableWorld(nn.Module):
         soft_BND = scores_BNK.float().softmax(-1) @ self._code_vectors()
         best_BND = self.world.quantizer.vectors(scores_BNK.argmax(-1))
         guessed_BND = soft_BND + (best_BND - soft_BND).detach()
+        if self.config.through == "codes":
+            guessed_BND = guessed_BND.detach()
         true_BND = self.world.quantizer.vectors(true_BN)
         vectors_BND = torch.where(hidden_BN[..., None], guessed_BND, true_BND)
         mixed_BChw = self.mix(sight, vectors_BND, actions_BM)
@@ -143,7 +149,10 @@ class PlayableWorld(nn.Module):
         """The mapper's logits (B, N, K); ``codes`` count where they are not ``hidden``."""
         known_BDhw = self.world.quantizer.vectors(codes_BN).transpose(1, 2).unflatten(2, self.world.grid)
         mask_B1hw = hidden_BN[:, None].unflatten(2, self.world.grid).to(known_BDhw.dtype)
-        scores_BNK: Tensor = self.mapper(sight.past_BChw, actions_BM, known_BDhw, mask_B1hw)
+        view_BChw = self.world.decoder.mapper_view(sight)
+        if torch.is_grad_enabled() and not view_BChw.requires_grad:
+            view_BChw = view_BChw.detach().requires_grad_()  # else GroupNorm's backward crashes (torch 2.13)
+        scores_BNK: Tensor = self.mapper(view_BChw, actions_BM, known_BDhw, mask_B1hw)
         return scores_BNK
 
     def _losses(
@@ -174,7 +183,7 @@ class PlayableWorld(nn.Module):
 
     def _weigh(self, parts: dict[str, Tensor]) -> Tensor:
         weights = self.world.config.losses
-        total = parts["frame"]
+        total = parts["frame"] if self.config.through == "decoder" else torch.zeros_like(parts["frame"])
         for name in ("code", "reward", "done", "lives"):
             total = total + getattr(weights, name) * parts[name]
         return total
