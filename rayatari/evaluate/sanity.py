@@ -6,7 +6,8 @@ A game is sane as long as none of this happens; a second is 15 steps at frame sk
   two balls, pixels that belong to nothing, a digit that is none);
 - ball lost: no ball for more than four seconds, counted in Breakout from the first press of the serve
   button on (the real ball is back after one second at most);
-- bricks back: a brick that was gone for a second stands again for a second, unless the whole wall does;
+- bricks back: a brick that was gone for a second stands again for a second, unless an empty wall is
+  followed by a whole one;
 - number: score, odometer or day falls, or lives rise, for good (three equal frames in a row count as shown).
 
 Single bad frames that heal at once are forgiven here; the rules of block 3 count them. The real game, judged
@@ -66,8 +67,10 @@ def _bricks_back(play: Play, action_names: Sequence[str]) -> Insanity | None:
     stood = np.cumsum(np.pad(walls, ((1, 0), (0, 0))), axis=0, dtype=np.int64)
     last = stood[GRACE:] - stood[:-GRACE]  # frames of the last second in which each brick stood
     gone_before, stands_after = last[:-GRACE] == 0, last[GRACE:] == GRACE
-    whole = walls[2 * GRACE - 1 :].all(axis=1)
-    back = (gone_before & stands_after).any(axis=1) & ~whole
+    refilled = walls[GRACE : GRACE + len(gone_before)].all(axis=1) & (
+        ~walls[GRACE - 1 : GRACE - 1 + len(gone_before)].any(axis=1)
+    )
+    back = (gone_before & stands_after).any(axis=1) & ~refilled
     return (int(back.argmax()) + GRACE, "bricks back") if back.any() else None
 
 
