@@ -127,7 +127,7 @@ class Replay:
         )
 
     def update(self, leaves: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
-        """Set the priorities of drawn transitions to their absolute TD errors, float32 (B,); the last counts."""
+        """Set the priorities of drawn transitions to their TD errors (B,); of twins the last counts."""
         priorities = np.abs(errors).astype(np.float64) + 1e-6
         self.max_priority = max(self.max_priority, float(priorities.max()))
         leaves, last = np.unique(leaves[::-1], return_index=True)

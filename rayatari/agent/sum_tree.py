@@ -42,7 +42,7 @@ class SumTree:
             self._nodes[level : 2 * level] = below[0::2] + below[1::2]
 
     def draw(self, count: int, rng: np.random.Generator, batches: int = 1) -> NDArray[np.int64]:
-        """Draw ``batches`` times ``count`` leaves, each time one from each of ``count`` equal parts of the total.
+        """Draw ``batches`` times ``count`` leaves, each time one of each ``count``-th part of the total.
 
         Such stratification is what Schaul et al. (2016) use. A leaf of weight zero is never drawn.
         Returns int64 (batches * count,).
