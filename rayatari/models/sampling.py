@@ -52,24 +52,34 @@ def sample_codes(
     temperature: Temperature = 0.0, noise: Noise = (),
 ) -> Tensor:  # fmt: skip
     """Codes (B, N) by masked decoding: each round keeps the surest cells and shows them to the next."""
-    batch, cells, rounds = len(actions_BM), model.world.cells, model.config.decode_steps
-    heat = [float(temperature)] * batch if isinstance(temperature, int | float) else list(temperature)
-    heat_B11 = torch.tensor(heat, device=actions_BM.device).clamp(min=1e-3)[:, None, None]
+    batch, cells, rounds = actions_BM.shape[0], model.world.cells, model.config.decode_steps
+    heat = [float(temperature)] * len(noise) if isinstance(temperature, int | float) else list(temperature)
+    assert heat or not temperature, "a game that is left to chance needs its noise"
+    divisors = [max(warmth, 1e-3) if warmth else 1.0 for warmth in heat]
+    heat_B11 = torch.tensor(divisors, device=actions_BM.device)[:, None, None]
     codes_BN = torch.zeros(batch, cells, dtype=torch.long, device=actions_BM.device)
     hidden_BN = torch.ones(batch, cells, dtype=torch.bool, device=actions_BM.device)
     for number in range(1, rounds + 1):
         logits_BNK = model.score(sight, actions_BM, codes_BN, hidden_BN).float()
-        noisy_BNK = logits_BNK / heat_B11
+        noisy_BNK = logits_BNK
         if any(heat):
-            noisy_BNK = noisy_BNK + _gumbel(logits_BNK, heat, noise)
+            noisy_BNK = logits_BNK / heat_B11 + _gumbel(logits_BNK, heat, noise)
         chosen_BN = torch.where(hidden_BN, noisy_BNK.argmax(-1), codes_BN)
+        if number == rounds:
+            break
         sure_BN = logits_BNK.log_softmax(-1).gather(-1, chosen_BN[..., None])[..., 0]
-        sure_BN = sure_BN.masked_fill(~hidden_BN, torch.inf)
-        kept = cells * number // rounds
-        order_BN = torch.sort(sure_BN, dim=-1, descending=True, stable=True).indices
-        hidden_BN = torch.ones_like(hidden_BN).scatter(1, order_BN[:, :kept], False)
+        hidden_BN = _ranks(sure_BN.masked_fill(~hidden_BN, torch.inf)) >= cells * number // rounds
         codes_BN = torch.where(hidden_BN, codes_BN, chosen_BN)
-    return codes_BN
+    return chosen_BN
+
+
+def _ranks(values_BN: Tensor) -> Tensor:
+    """Place of each value in descending order, from 0; of equal values the first comes first."""
+    ours_BN1, others_B1N = values_BN[:, :, None], values_BN[:, None]
+    cells = values_BN.shape[1]
+    comes_first_NN = torch.ones(cells, cells, dtype=torch.bool, device=values_BN.device).tril(-1)
+    ahead_BNN = (others_B1N > ours_BN1) | ((others_B1N == ours_BN1) & comes_first_NN)
+    return ahead_BNN.sum(-1)
 
 
 def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_BM: Tensor) -> SampledStep:
@@ -87,14 +97,13 @@ def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_BM: 
 def _gumbel(logits_BNK: Tensor, heat: Sequence[float], noise: Noise) -> Tensor:
     """Gumbel noise, drawn game by game on the CPU; argmax(logits + noise) samples softmax(logits).
 
-    A game at temperature 0 draws nothing and gets the same noise for every code.
+    A game at temperature 0 draws nothing and gets none.
     """
     shape = logits_BNK.shape[1:]
-    uniform_BNK = torch.stack(
-        [
-            torch.rand(shape, generator=generator) if warmth else torch.full(shape, 0.5)
-            for generator, warmth in zip(noise, heat, strict=True)
-        ]
-    )
-    gumbel: Tensor = -torch.log(-torch.log(uniform_BNK.clamp(1e-9, 1 - 1e-7)))
-    return gumbel.to(logits_BNK.device)
+    gumbel = [
+        -torch.log(-torch.log(torch.rand(shape, generator=generator).clamp(1e-9, 1 - 1e-7)))
+        if warmth
+        else torch.zeros(shape)
+        for generator, warmth in zip(noise, heat, strict=True)
+    ]
+    return torch.stack(gumbel).to(logits_BNK.device)
