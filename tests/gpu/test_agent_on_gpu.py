@@ -39,6 +39,28 @@ def test_updates_are_captured_and_change_the_network() -> None:
     assert int((dqn.replay.weights > 0).sum()) > 1_000
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"distribution": "c51"},
+        {"distribution": "qr"},
+        {"distribution": "iqn", "noisy": True, "exploration": "greedy"},
+        {"munchausen": True, "double": False},
+        {"rnd": True},
+    ],
+)
+def test_updates_of_every_kind_are_captured(settings: dict[str, object]) -> None:
+    dqn = algorithm(**settings)
+    before = dqn.learner.state()
+    learned = dqn.iterate(0.0)
+    assert dqn.learner._replay_graph is not None
+    assert all(torch.isfinite(torch.tensor(value)) for value in learned.values())
+    after = dqn.learner.state()
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    learners = {"network", "explorer"} if "rnd" in settings else {"network"}
+    assert learners <= {name.split(".")[0] for name in changed}
+
+
 def test_a_replayed_update_equals_a_single_one() -> None:
     """From the same state and random numbers, in fp32, both change the weights alike."""
     dqn = algorithm(precision="fp32")
@@ -46,7 +68,9 @@ def test_a_replayed_update_equals_a_single_one() -> None:
     learner, replay = dqn.learner, dqn.replay
     assert learner._replay_graph is not None
     network = {name: value.clone() for name, value in learner.network.state_dict().items()}
-    adam = {p: {k: v.clone() for k, v in s.items()} for p, s in learner.exploiter.trainer.optimizer.state.items()}
+    adam = {
+        p: {k: v.clone() for k, v in s.items()} for p, s in learner.exploiter.trainer.optimizer.state.items()
+    }
     weights = replay.weights.clone()
     results = []
     for update in (learner._replay_graph, learner._update):
