@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rayatari.agent.evaluation import FINAL_SEED, Evaluation, evaluate_policy
 from rayatari.agent.local.algorithm import LocalDQN
+from rayatari.agent.network import playing
 from rayatari.agent.parts import exploration, network_config
 from rayatari.agent.policy import Policy, PolicyModel
 from rayatari.agent.rewards import POINTS, RewardRule, reward_rule
@@ -125,7 +126,7 @@ def learn_inside(
     threads = torch.get_num_threads()
     network = network_config(agent, spec)
     algorithm = LocalDQN(inner, spec, network, exploration(agent), games)
-    facts = PolicyModel(network, spec.action_names, config.emulator.frame_skip, 0)
+    facts = PolicyModel(playing(network), spec.action_names, config.emulator.frame_skip, 0)
     before = Policy(facts, algorithm.policy_weights())
     while algorithm.env_steps < agent.steps:
         done = algorithm.env_steps
