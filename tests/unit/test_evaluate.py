@@ -221,6 +221,9 @@ def test_mapper_accuracy_is_told_by_cell_by_frame_and_by_action():
         (["evaluate.closed_games=99"], "closed_games"),
         (["evaluate.temperature=-1"], "temperature"),
         (["evaluate.pairs=0"], "at least 1"),
+        (["evaluate.marathon={games: 1, steps: 0}"], "marathon"),
+        (["evaluate.turing={starts: 5, steps: 8}"], "turing"),
+        (["evaluate.common_starts=-1"], "common_starts"),
     ],
 )
 def test_impossible_settings_are_named(settings, said):

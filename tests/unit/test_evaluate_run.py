@@ -60,6 +60,34 @@ def test_the_command_measures_a_bundle_and_writes_the_report_and_the_card(
     assert "finished" in capsys.readouterr().out
 
 
+def test_all_blocks_run_on_a_bundle_and_are_on_the_page(bundle: Path, tmp_path: Path, capsys):
+    words = [
+        f"runs={tmp_path}", f"evaluate.weights={bundle}", *SMALL, "common_starts=1", f"ancestor={bundle}",
+        "marathon={games: 2, steps: 12, player: {player: random}}",
+        "turing={starts: 4, steps: 16, train_steps: 2, batch: 2, channels: 4}",
+        "inside={backend: local, device: cpu, steps: 16, learning_starts: 8, envs: 2, groups: 1, "
+        "batch_size: 2, replay_capacity: 64, hidden: 8, channels: [4, 4, 4], report_every: 8, "
+        "evaluation_episodes: 2, evaluation_steps: 5, threads: 1}",
+    ]  # fmt: skip
+    assert main(["evaluate", *words]) == 0
+    assert "targets:" in capsys.readouterr().out
+    folder = tmp_path / "breakout" / "evaluation"
+    results = json.loads((folder / "report.json").read_text())
+    assert results["one_step"]["pixels"]["ancestor"] == results["one_step"]["pixels"]["neural"]
+    assert set(results["open_loop"]["objects"]) == {"neural", "copy_last_frame", "common_codes", "ancestor"}
+    assert results["marathon"]["real"]["steps"] == 24 and results["marathon"]["neural"]["sane"]["n"] == 2
+    assert results["turing"]["accuracy"]["n"] == 8 and results["inside"]["agent"]["n"] == 2
+    page = (folder / "report.html").read_text()
+    for heading in ("Aims", "Long games", "Real or neural?", "Learned inside", "ancestor&#x27;s design"):
+        assert heading in page, heading
+
+
+def test_learning_inside_needs_the_local_backend(bundle: Path, tmp_path: Path, capsys):
+    words = [f"runs={tmp_path}", f"evaluate.weights={bundle}", *SMALL, "inside={backend: ray, steps: 5}"]
+    assert main(["evaluate", *words]) == 2
+    assert "inside.backend=local" in capsys.readouterr().err
+
+
 def test_another_frame_skip_than_the_one_learned_is_refused(bundle: Path, tmp_path: Path, capsys):
     words = [f"runs={tmp_path}", f"evaluate.weights={bundle}", "emulator.frame_skip=2", *SMALL]
     assert main(["evaluate", *words]) == 2
