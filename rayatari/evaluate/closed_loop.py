@@ -10,7 +10,7 @@ from rayatari.agent.players import Player
 from rayatari.evaluate.interface import BatchGame
 from rayatari.evaluate.play import Play
 from rayatari.evaluate.stats import Estimate, mean
-from rayatari.evaluate.traces import Start, contexts
+from rayatari.evaluate.traces import Start, contexts, earlier_actions
 from rayatari.games.readers import Reader
 from rayatari.seeding import EVALUATION_SEED
 
@@ -48,7 +48,7 @@ def play_closed_loop(
         Play(player.name, episode=opening.trace.seed)
         for player, opening in zip(players, openings, strict=True)
     ]
-    frames = game.reset(seeds, contexts(openings, game.history))
+    frames = game.reset(seeds, contexts(openings, game.history), earlier_actions(openings))
     for number, player in enumerate(players):
         player.reset(seeds[number])
         _see(plays[number], frames[number], reader, number in keep)

@@ -41,8 +41,13 @@ class BatchGame(Protocol):
     def history(self) -> int:
         """Frames of context that a prediction depends on."""
 
-    def reset(self, seeds: Sequence[int], frames: Frames | None = None) -> Frames:
-        """Start games after real ``frames``, uint8 (B, T, 210, 160), one a seed; return the last ones."""
+    def reset(
+        self, seeds: Sequence[int], frames: Frames | None = None, actions: NDArray[np.int64] | None = None
+    ) -> Frames:
+        """Start games after real ``frames``, uint8 (B, T, 210, 160), one a seed; return the last ones.
+
+        ``actions``, int (B, any number), are the last ones that led there, oldest first.
+        """
 
     def step(self, actions: Sequence[int]) -> BatchResult:
         """Play one action in each game."""

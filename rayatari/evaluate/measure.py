@@ -20,7 +20,15 @@ from rayatari.evaluate.marathon import Lane, neural_lanes, real_lanes
 from rayatari.evaluate.one_step import OneStep, measure_one_step
 from rayatari.evaluate.open_loop import Rollout, copied, play_open_loop
 from rayatari.evaluate.play import Play
-from rayatari.evaluate.traces import Start, Trace, choose_starts, contexts, next_frames, play_traces
+from rayatari.evaluate.traces import (
+    Start,
+    Trace,
+    choose_starts,
+    contexts,
+    earlier_actions,
+    next_frames,
+    play_traces,
+)
 from rayatari.evaluate.turing import Turing, cut_clips, turing_test
 from rayatari.games.readers import Reader
 from rayatari.progress import progress
@@ -114,7 +122,7 @@ def measure(
 
 def frames_per_second(game: BatchGame, start: Start) -> float:
     """Speed of a single game, one no-op after the other."""
-    game.reset([start.trace.seed], contexts([start], game.history))
+    game.reset([start.trace.seed], contexts([start], game.history), earlier_actions([start]))
     game.step([0])
     began = time.perf_counter()
     for _ in range(_TIMED_STEPS):

@@ -10,7 +10,7 @@ from rayatari.evaluate import metrics
 from rayatari.evaluate.baselines import copy_last_frame, cross_fitted_codes
 from rayatari.evaluate.interface import BatchGame, CodedGame, Frames
 from rayatari.evaluate.stats import Estimate, Groups, mean, share
-from rayatari.evaluate.traces import Start, contexts, next_actions, next_frames, seeds_of
+from rayatari.evaluate.traces import Start, contexts, earlier_actions, next_actions, next_frames, seeds_of
 
 PIXELS = 210 * 160
 
@@ -138,7 +138,7 @@ def _codes(
         part = [starts[i] for i in chosen]
         history = contexts(part, game.history)
         true.append(game.true_codes(history[:, -1], next_frames(part)))
-        game.reset(seeds_of(part), history)
+        game.reset(seeds_of(part), history, earlier_actions(part))
         sampled.append(game.sample_codes(next_actions(part)))
     return np.concatenate(true), np.concatenate(sampled)
 
@@ -158,14 +158,14 @@ def _predictions(
     true: NDArray[np.int64] | None,
     common: NDArray[np.int64] | None,
 ) -> Iterator[tuple[str, Frames]]:
-    seeds = seeds_of(starts)
-    game.reset(seeds, history)
+    seeds, earlier = seeds_of(starts), earlier_actions(starts)
+    game.reset(seeds, history, earlier)
     yield "neural", game.step(next_actions(starts)).frames
     yield "copy_last_frame", copy_last_frame(history)
     if isinstance(game, CodedGame):
         for name, codes in (("true_codes", true), ("common_codes", common)):
             assert codes is not None
-            game.reset(seeds, history)
+            game.reset(seeds, history, earlier)
             yield name, game.step_with_codes(codes, next_actions(starts)).frames
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rayatari.evaluate import metrics
 from rayatari.evaluate.interface import BatchGame, CodedGame, Frames
 from rayatari.evaluate.stats import Estimate, shares
-from rayatari.evaluate.traces import Start, contexts, next_actions, next_frames, seeds_of
+from rayatari.evaluate.traces import Start, contexts, earlier_actions, next_actions, next_frames, seeds_of
 from rayatari.games.readers import Reader, Reading
 
 PIXELS = 210 * 160
@@ -91,7 +91,7 @@ def play_open_loop(
         Rollout(start, np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.float32))
         for start, n in zip(starts, steps, strict=True)
     ]
-    frozen = game.reset(seeds_of(starts), contexts(starts, game.history))
+    frozen = game.reset(seeds_of(starts), contexts(starts, game.history), earlier_actions(starts))
     for ahead in range(max(steps)):
         actions = next_actions(starts, ahead)
         if codes is None:

@@ -14,6 +14,9 @@ from rayatari.evaluate.interface import Frames
 from rayatari.games.readers import Reader, Reading
 from rayatari.seeding import EVALUATION_SEED
 
+_EARLIER = 16
+"""Most earlier actions that a game is told of."""
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -132,6 +135,12 @@ def choose_starts(
 def contexts(starts: Sequence[Start], history: int) -> Frames:
     """The real frames up to each start, uint8 (B, history, 210, 160); the last one is current."""
     return np.stack([start.trace.frames[start.step - history + 1 : start.step + 1] for start in starts])
+
+
+def earlier_actions(starts: Sequence[Start]) -> NDArray[np.int64]:
+    """The last actions that led to each start, oldest first, int (B, M): as many as all have, up to 16."""
+    known = min(_EARLIER, *(start.step for start in starts))
+    return np.stack([start.trace.actions[start.step - known : start.step] for start in starts])
 
 
 def next_actions(starts: Sequence[Start], ahead: int = 0) -> list[int]:

@@ -28,7 +28,9 @@ class FrozenGame:
     def __init__(self, spec: GameSpec) -> None:
         self.action_names = spec.action_names
 
-    def reset(self, seeds: Sequence[int], frames: np.ndarray) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int], frames: np.ndarray, actions: np.ndarray | None = None
+    ) -> np.ndarray:
         self._frames = frames[:, -1].copy()
         return self._frames
 
@@ -54,9 +56,16 @@ class PerfectGame:
                 assert context not in self._places, "the frames of two places look alike"
                 self._places[context] = (trace, step)
 
-    def reset(self, seeds: Sequence[int], frames: np.ndarray) -> np.ndarray:
+    def reset(
+        self, seeds: Sequence[int], frames: np.ndarray, actions: np.ndarray | None = None
+    ) -> np.ndarray:
         assert frames.shape[1] == self.history and len(seeds) == len(frames)
         self._rows = [self._places[context.tobytes()] for context in frames]
+        if actions is not None:
+            for (trace, step), known in zip(self._rows, actions, strict=True):
+                assert np.array_equal(known, trace.actions[step - len(known) : step]), (
+                    "other actions led here"
+                )
         return frames[:, -1]
 
     def step(self, actions: Sequence[int]) -> Result:

@@ -43,7 +43,7 @@ class EmulatedGame:
         self.action_names = SPEC.action_names
         self.restarts = 0
 
-    def reset(self, seeds, frames=None):
+    def reset(self, seeds, frames=None, actions=None):
         self._games = [Emulator(SPEC, EmulatorConfig()) for _ in seeds]
         self._seeds = list(seeds)
         self._shown = np.stack([game.reset(seed) for game, seed in zip(self._games, seeds, strict=True)])
