@@ -99,10 +99,11 @@ def test_the_categorical_loss_is_zero_at_the_target_and_has_the_gradient_of_the_
 
 def test_the_quantile_loss_on_numbers_worked_out_by_hand():
     predictions, taus = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.25, 0.75]])
-    targets = torch.tensor([[0.5, -2.0]])
-    # quantile 0.25 at 0: target 0.5 above, |0.25 - 0| * 0.125; target -2 below, |0.25 - 1| * 1.5
-    # quantile 0.75 at 1: target 0.5 below, |0.75 - 1| * 0.125; target -2 below, |0.75 - 1| * 2.5
-    first, second = (0.25 * 0.125 + 0.75 * 1.5) / 2, (0.25 * 0.125 + 0.25 * 2.5) / 2
+    targets = torch.tensor([[0.5, -2.0, 4.0]])
+    # quantile 0.25 at 0: 0.5 and 4 lie above and cost 0.25 times 0.125 and 3.5; -2 below, 0.75 times 1.5
+    # quantile 0.75 at 1: 0.5 and -2 lie below and cost 0.25 times 0.125 and 2.5; 4 above, 0.75 times 2.5
+    first = (0.25 * 0.125 + 0.25 * 3.5 + 0.75 * 1.5) / 3
+    second = (0.25 * 0.125 + 0.25 * 2.5 + 0.75 * 2.5) / 3
     assert float(quantile_huber(predictions, taus, targets)) == pytest.approx(first + second)
 
 
