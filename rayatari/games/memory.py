@@ -60,7 +60,8 @@ def check_pong(reading: PongReading, ram: Memory, before: Memory) -> dict[str, b
 
 def check_enduro(reading: EnduroReading, ram: Memory, before: Memory) -> dict[str, bool]:
     """Enduro. The row of a car is its slot in memory; where exactly it is drawn is not known, so order and
-    colours are compared. The own car's picture wobbles by up to 3 pixels.
+    colours are compared. The own car's picture wobbles by up to 3 pixels. What memory moves on from one
+    frame to the next may be drawn before or after it does.
     """
     across = int(np.int8(ram[46]))
     miles = 1000 * int(ram[42] & 15) + 10 * _bcd(ram[41]) + _bcd(ram[40]) / 10 + int(ram[39]) / 2560
@@ -68,7 +69,7 @@ def check_enduro(reading: EnduroReading, ram: Memory, before: Memory) -> dict[st
     return {
         "car_x": abs(car[0] - (77 - (across >> 1))) <= 3,
         "car_y": car[1] == 89 + int(ram[52]),
-        "cars": _traffic_agrees(reading, ram),
+        "cars": any(_traffic_agrees(reading, m) for m in (before, ram)),
         "odometer": reading.odometer is not None and abs(reading.odometer - miles) < 0.1,
         "cars_left": reading.cars_left in [100 * int(m[44]) + _bcd(m[43]) for m in (before, ram)],
         "day": reading.day in (int(before[45]), int(ram[45])),
