@@ -138,6 +138,8 @@ class AgentConfig:
     """Steps of each game between two visits to the learner."""
     runners: int = 0
     """Remote environment runners (one CPU each); 0 plays in the driver's process."""
+    play_ahead: bool = True
+    """Play the next rollout while the last one is learned from, with weights that are one rollout old."""
     block: int = 8
     """Most updates that are made in one go: what they replay is drawn before the first of them, and its
     priorities are set after the last. It saves RLlib's work around an update."""

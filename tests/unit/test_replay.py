@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -154,6 +157,45 @@ def test_priorities_decide_what_is_drawn_and_weights_undo_it():
     odds = dict(zip(drawable, errors.astype(np.float64) ** 0.5, strict=True))
     expected = np.array([1 / odds[leaf] for leaf in batch.leaves])
     np.testing.assert_allclose(batch.weights, expected / expected.max(), rtol=1e-4)
+
+
+def test_several_batches_are_drawn_at_once_as_they_are_one_by_one():
+    replay = Replay(ReplayConfig(1, 128, n_step=1, alpha=1.0))
+    replay.add(Stream(7, 120).rollout(0, 120))
+    drawable = np.flatnonzero(replay.tree.leaves)
+    replay.update(drawable, np.linspace(0.1, 4.0, len(drawable)).astype(np.float32))
+    at_once = replay.draw(32, 0.7, np.random.default_rng(3), batches=3)
+    rng = np.random.default_rng(3)
+    singles = [replay.draw(32, 0.7, rng) for _ in range(3)]
+    for name in ("views", "actions", "returns", "next_views", "discounts", "weights", "leaves"):
+        one_by_one = np.concatenate([getattr(batch, name) for batch in singles])
+        np.testing.assert_array_equal(getattr(at_once, name), one_by_one)
+    assert at_once.weights.reshape(3, 32).max(1).tolist() == [1, 1, 1]
+
+
+def test_of_a_transition_drawn_twice_the_later_error_counts():
+    replay = Replay(ReplayConfig(1, 64, n_step=1, alpha=1.0))
+    replay.add(Stream(8, 60).rollout(0, 60))
+    one, other = np.flatnonzero(replay.tree.leaves)[:2]
+    replay.update(np.array([one, other, one]), np.array([5.0, 1.0, -2.0], np.float32))
+    assert replay.tree.leaves[[one, other]].tolist() == pytest.approx([2.0, 1.0], rel=1e-5)
+
+
+def test_a_million_transitions_fit_in_eight_gigabytes():
+    million = Replay(ReplayConfig(8, 1_000_000))  # the system gives the pages only when they are written
+    arrays = [million.views, *million.arrays().values(), million.tree.nodes]
+    assert sum(array.nbytes for array in arrays) < 7.2e9
+    views = np.full((3_000, 8, 84, 84), 7, np.uint8)
+    column = np.zeros((3_000, 8), np.uint8)
+    rollout = Rollout(views, column, column, column.astype(np.float32), column)
+    before = resident_bytes()
+    million.add(rollout)
+    grown = resident_bytes() - before
+    assert views.nbytes < grown < 24_000 * 8_000
+
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_rewards_are_learned_as_their_sign_when_clipped():

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
-from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
@@ -28,6 +27,7 @@ from rayatari.agent.policy import half_precision
 from rayatari.agent.replay import Replay, ReplayBatch, ReplayConfig
 from rayatari.agent.replay_file import load_replay, save_replay
 from rayatari.agent.rllib.learner import DISCOUNTS, WEIGHTS, AtariDQNLearner, learning_timesteps
+from rayatari.agent.rllib.playing import Playing
 from rayatari.agent.rollout import Episode, Rollout
 from rayatari.agent.schedule import Linear
 
@@ -47,6 +47,8 @@ class AtariDQNConfig(DQNConfig):
         """Importance-weight exponent by environment step."""
         self.train_every = 4.0
         """Environment steps per update."""
+        self.play_ahead = False
+        """Whether the next rollout is played while the last one is learned from."""
         self.block = 1
         """Most updates in one call of the learners."""
         self.sync_every = 1
@@ -68,6 +70,11 @@ class AtariDQN(DQN):
 
     config: AtariDQNConfig
 
+    @classmethod
+    def get_default_config(cls) -> AtariDQNConfig:
+        """What Tune lays a trial's settings over."""
+        return AtariDQNConfig()
+
     def setup(self, config: Any) -> None:
         """Build runners, learners and replay memory."""
         super().setup(config)
@@ -78,6 +85,7 @@ class AtariDQN(DQN):
         self.seconds = dict.fromkeys(("play", "store", "draw", "update", "sync"), 0.0)
         """Wall-clock seconds spent in each part of the training step."""
         self._credit = 0.0
+        self._playing = Playing(self.env_runner_group, self.config.play_ahead)
 
     def _create_local_replay_buffer_if_necessary(self, config: Any) -> Replay:
         assert self.config.replay is not None
@@ -100,30 +108,39 @@ class AtariDQN(DQN):
         return {ours: float(updates[theirs]) for theirs, ours in names.items() if theirs in updates}
 
     def training_step(self) -> None:
-        """Sample one rollout per runner, then make the updates that are due."""
+        """Take one rollout of every runner and make the updates that are due, at the same time if so set.
+
+        Nothing is under way when it returns, so that a checkpoint of that moment is whole.
+        """
+        updates_before = self.updates
+        self._playing.begin()
+        if self.config.play_ahead:
+            self._make_updates()
+        self._collect()
+        if not self.config.play_ahead:
+            self._make_updates()
+        if self.updates // self.config.sync_every > updates_before // self.config.sync_every:
+            with self._clock("sync"):
+                self._sync_weights()
+
+    def _collect(self) -> None:
         before = self.env_steps
         with self._clock("play"):
-            rollouts, results = synchronous_parallel_sample(
-                worker_set=self.env_runner_group, concat=False,
-                _uses_new_env_runners=True, _return_metrics=True,
-            )  # fmt: skip
-            self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+            played = self._playing.collect()
+            self.metrics.aggregate([results for _, results in played], key=ENV_RUNNER_RESULTS)
         with self._clock("store"):
-            for rollout in rollouts:
+            for rollout, _ in played:
                 self.local_replay_buffer.add(rollout)
                 self.recent += rollout.episodes
                 self._observe(rollout)
-        if len(self.local_replay_buffer) < self.config.num_steps_sampled_before_learning_starts:
-            return
-        self._credit += (self.env_steps - before) / self.config.train_every
-        updates_before = self.updates
+        if len(self.local_replay_buffer) >= self.config.num_steps_sampled_before_learning_starts:
+            self._credit += (self.env_steps - before) / self.config.train_every
+
+    def _make_updates(self) -> None:
         while self._credit >= 1:
             updates = min(int(self._credit), self.config.block)
             self._credit -= updates
             self._update(updates)
-        if self.updates // self.config.sync_every > updates_before // self.config.sync_every:
-            with self._clock("sync"):
-                self._sync_weights()
 
     def learn(self, batch: ReplayBatch) -> NDArray[np.float32]:
         """Update the network once with each batch that lies in ``batch``; returns the TD errors, (B,)."""
@@ -160,6 +177,17 @@ class AtariDQN(DQN):
         if self._curious:
             self.env_runner.module.explorer.load_state_dict(learned.get().explorer.state_dict())
 
+    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+        """Bring replaced runners up to date: RLlib gives them the state of the driver's, which never plays."""
+        restored: list[int] = super().restore_env_runners(env_runner_group)
+        if restored:
+            self._sync_weights()
+            counter = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps}
+            env_runner_group.foreach_env_runner(
+                "set_state", kwargs={"state": counter}, local_env_runner=False, remote_worker_ids=restored
+            )
+        return restored
+
     @property
     def _curious(self) -> bool:
         """Whether there is an exploring agent (random network distillation)."""
@@ -179,6 +207,11 @@ class AtariDQN(DQN):
         weights = state[DEFAULT_MODULE_ID]
         prefix = "network."
         return half_precision({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+
+    def cleanup(self) -> None:
+        """Stop all that runs."""
+        self._playing.stop()
+        super().cleanup()
 
     def _setup_logdir(self) -> None:
         if self._storage:

@@ -95,6 +95,7 @@ def _set_training(rllib: Any, agent: AgentConfig) -> None:
     )
     rllib.torch_skip_nan_gradients = True  # or all gradients are swept for infinities twice an update
     rllib.train_every = agent.train_every
+    rllib.play_ahead = agent.play_ahead
     rllib.block, rllib.sync_every = agent.block, agent.sync_every
     rllib.checkpoint_replay = agent.checkpoint_replay
     rllib.curiosity_lr, rllib.novelty_share = agent.rnd_lr, novelty_share(agent)

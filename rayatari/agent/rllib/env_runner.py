@@ -38,6 +38,10 @@ class AtariEnvRunner(SingleAgentEnvRunner):
         self._increase_sampled_metrics(int(np.sum(rollout.outcomes != LAST)), len(rollout.episodes))
         return replace(rollout, first_game=self._first_game)
 
+    def play(self) -> tuple[Rollout, Any]:
+        """A rollout, and RLlib's metrics of it."""
+        return self.sample(), self.get_metrics()
+
     def get_metrics(self) -> Any:
         """RLlib's metrics, with the episodes that ended since the last call."""
         for episode in self._episodes:
