@@ -178,7 +178,7 @@ class AtariDQN(DQN):
             self.env_runner.module.explorer.load_state_dict(learned.get().explorer.state_dict())
 
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
-        """Bring replaced runners up to date: RLlib gives them the state of the driver's, which never plays."""
+        """Bring replaced runners up to date: RLlib gives them the driver's state, which never plays."""
         restored: list[int] = super().restore_env_runners(env_runner_group)
         if restored:
             self._sync_weights()
