@@ -86,6 +86,8 @@ class EvaluateConfig:
     """Temperature at which the neural game samples its codes; 0 takes the most likely ones."""
     batch: int = 64
     """Single steps that are predicted at once."""
+    code_steps: int = 256
+    """Steps looked at for the page on the codes, inside.html; 0 leaves it out."""
 
     def __post_init__(self) -> None:
         counts = (
@@ -108,5 +110,5 @@ class EvaluateConfig:
             raise ValueError("marathon.steps must be at least 1")
         if self.turing.starts and self.turing.steps < 16:
             raise ValueError("turing.steps must be at least the 16 of one clip")
-        if self.temperature < 0:
-            raise ValueError("temperature must be 0 or more")
+        if self.temperature < 0 or self.code_steps < 0:
+            raise ValueError("temperature and code_steps must be 0 or more")

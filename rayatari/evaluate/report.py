@@ -68,6 +68,8 @@ class Pictures:
     """Image URI."""
     closed_loop_gif: str
     """Image URI."""
+    inside: bool = False
+    """Whether the page on the codes, inside.html, lies beside."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ def _look(pictures: Pictures) -> str:
         ),
         strips,
         "<p class=note>Starts are chosen by their place in the episodes, not by their looks.</p>",
+        "<p><a href=inside.html>Its codes, and what each of them does</a></p>" if pictures.inside else "",
     )
 
 

@@ -11,7 +11,8 @@ from rayatari.config.record import PlayerConfig
 from rayatari.config.schema import Config
 from rayatari.dataset.plan import policy_name
 from rayatari.errors import UserError
-from rayatari.evaluate import album, pictures, summary
+from rayatari.evaluate import album, codes_page, pictures, summary
+from rayatari.evaluate.codes import look_inside
 from rayatari.evaluate.html import percent
 from rayatari.evaluate.inside import learn_inside
 from rayatari.evaluate.measure import Extras, Measured, measure
@@ -22,6 +23,7 @@ from rayatari.games.readers import get_reader
 from rayatari.games.spec import GameSpec
 from rayatari.models.neural_game import KIND, REMEDY, NeuralGame
 from rayatari.paths import read_json, shipped_agent, stage_dir, write_atomic, write_json
+from rayatari.progress import progress
 from rayatari.records import read_jsonl
 from rayatari.training.hardware import pick_device
 
@@ -48,6 +50,8 @@ def run(config: Config) -> None:
     real, extras = Emulator(spec, config.emulator), _extras(bundle, config, spec)
     measured = measure(game, real, spec.name, players, config.evaluate, reader, extras)
     results = summary.results(measured, config, spec, reader)
+    if config.evaluate.code_steps:
+        write_inside(folder, config, spec, game, measured)
     write_report(folder, config, bundle, measured, results, began)
     _print_headline(results, folder)
 
@@ -99,6 +103,18 @@ def _maker(entry: PlayerConfig, config: Config, spec: GameSpec) -> Callable[[], 
     return lambda: ErringPlayer(make_player(located, spec), entry, spec, policy_name(entry))
 
 
+def write_inside(folder: Path, config: Config, spec: GameSpec, game: NeuralGame, measured: Measured) -> None:
+    """Write ``inside.html``, the page on the codes."""
+    settings, world = config.evaluate, game.model.world
+    with progress(settings.code_steps, "codes") as bar:
+        found = look_inside(
+            game, measured.traces, settings.code_steps, settings.batch, world.quantizer.size, world.grid,
+            bar.update,
+        )  # fmt: skip
+    film = codes_page.marked_film(measured.pictured[0], round(1000 * config.emulator.frame_skip / 60))
+    write_atomic(folder / "inside.html", codes_page.render(spec.title, found, film))
+
+
 def write_report(
     folder: Path, config: Config, bundle: Path, measured: Measured, results: dict[str, Any], began: float
 ) -> None:
@@ -111,7 +127,8 @@ def write_report(
     for name, gif in gifs.items():
         write_atomic(folder / name, gif)
     strips = [album.film_strip(rollout, config.evaluate.horizons) for rollout in measured.pictured]
-    shown = Pictures(strips, *(pictures.data_uri("image/gif", gif) for gif in gifs.values()))
+    open_loop, closed_loop = (pictures.data_uri("image/gif", gif) for gif in gifs.values())
+    shown = Pictures(strips, open_loop, closed_loop, bool(config.evaluate.code_steps))
     card = new_card(
         "evaluation", config, inputs={"neural_game": str(bundle)}, metrics=results["verdict"],
         seconds=round(time.monotonic() - began, 1),

@@ -21,6 +21,7 @@ SPEC = get_game("breakout")
 SMALL = [
     "players=[{player: random}, {player: follow, epsilon: 0.1}]", "episodes=2", "episode_steps=40", "pairs=6",
     "horizons=[1, 5, 20]", "starts=4", "long_starts=2", "closed_games=1", "closed_steps=10", "batch=4",
+    "code_steps=4",
 ]  # fmt: skip
 
 
@@ -55,6 +56,8 @@ def test_the_command_measures_a_bundle_and_writes_the_report_and_the_card(
     assert results["one_step"]["mapper"]["cells"]["n"] == 6 * 35
     assert results["closed_loop"]["neural"]["steps"]["n"] == 2
     assert results["speed"]["frames_per_second"] > 0
+    assert "inside.html" in (folder / "report.html").read_text()
+    assert "by event" in (folder / "inside.html").read_text()
     assert read_card(folder, "evaluation", "").inputs == {"neural_game": str(bundle)}
     assert main(["evaluate", *words]) == 0
     assert "finished" in capsys.readouterr().out
