@@ -64,7 +64,7 @@ def main() -> None:
     print(f"matrix product, {PRECISION}, GFLOP/s by threads: {result['peak_gflops']}")
     for name in options.games or shipped_games():
         result["games"][name] = bench_game(name, threads, result["peak_gflops"], options.seconds)
-    designs = {"ours": options.config} | {path.stem: [path] for path in options.against}
+    designs = {"ours": options.config} | {path.stem: [*options.config, path] for path in options.against}
     for design, files in designs.items():
         result["training"][design] = bench_training(load_config(files), threads, options.seconds)
     result["reading"] = bench_reading(options.dataset, options.seconds)
@@ -88,7 +88,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--seconds", type=float, default=2.0, help="time of each measurement")
     parser.add_argument("--config", type=Path, nargs="*", default=[Path("configs/smoke.yaml")])
-    parser.add_argument("--against", type=Path, nargs="*", default=[], help="configs of other designs")
+    parser.add_argument(
+        "--against", type=Path, nargs="*", default=[], help="configs of other designs, over ours"
+    )
     parser.add_argument("--dataset", default="", help="a recorded dataset to read")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
@@ -159,8 +161,9 @@ def step_flops(name: str) -> float:
 def bench_training(config: Config, threads: list[int], seconds: float) -> dict[str, Any]:
     """Training samples a second of world model and mapper, by threads, on windows that are at hand."""
     config = replace(config, world=replace(config.world, losses=replace(config.world.losses, perceptual=0)))
-    world = LatentActionModel(config.world, (0, 6, 22, 38, 54, 70, 134, 182, 198), (210, 160))
-    model = PlayableWorld(world, config.mapper, 4, 4, 6)
+    palette, shape = (0, 6, 22, 38, 54, 70, 134, 182, 198), (210, 160)
+    world, known = (LatentActionModel(config.world, palette, shape) for _ in range(2))
+    model = PlayableWorld(known, config.mapper, 4, 4, 6)  # holds fast what the world has learned
     windows = made_up_windows(config, world.codec.padded_shape)
     found: dict[str, Any] = {"parameters": sum(p.numel() for p in model.parameters())}
     for count in threads:
