@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
@@ -48,7 +49,8 @@ class Settings:
     weights: str = "runs/breakout/mapper"
     ingress: str = "direct,proxy,haproxy"
     sessions: str = "1,2,4,8,16,32,64"
-    seconds: float = 5.0
+    seconds: float = 6.0
+    rounds: int = 3
     threads: int = 0
     kill: bool = True
     json: str = ""
@@ -164,23 +166,27 @@ async def crowd(url: str, player: Player, count: int, seconds: float) -> list[Ta
     return tallies
 
 
-def bare_rate(weights: str, threads: int, batch: int, seconds: float) -> float:
-    """Frames a second of the model alone, in this process."""
-    from rayatari.memory import keep_freed_memory
-    from rayatari.models.neural_game import NeuralGame
-    from rayatari.serve.arcade import set_threads
+class BareModel:
+    """The model alone, in this process, with the threads and the memory settings of the server."""
 
-    set_threads(threads)
-    keep_freed_memory()  # as the server does: the comparison is of the ways, not of the memory
-    game = NeuralGame.load(weights)
-    game.reset(range(batch))
-    for _ in range(5):
-        game.step([0] * batch)
-    steps, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        game.step([steps // 5 % 4] * batch)
-        steps += 1
-    return steps * batch / (time.perf_counter() - started)
+    def __init__(self, weights: str, threads: int) -> None:
+        from rayatari.memory import keep_freed_memory
+        from rayatari.models.neural_game import NeuralGame
+        from rayatari.serve.arcade import set_threads
+
+        set_threads(threads)
+        keep_freed_memory()
+        self.game = NeuralGame.load(weights)
+        self.game.reset([0])
+        self.rate(0.3)
+
+    def rate(self, seconds: float) -> float:
+        """Frames a second of one game."""
+        steps, started = 0, time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            self.game.step([steps // 5 % 4])
+            steps += 1
+        return steps / (time.perf_counter() - started)
 
 
 def family(pid: int) -> list[int]:
@@ -217,23 +223,40 @@ def milliseconds(values: list[float]) -> dict[str, float]:
     return {f"p{q}": round(float(np.percentile(values, q)) * 1e3, 1) for q in (50, 95, 99)}
 
 
-def measure(server: LocalServer, mode: str, count: int, settings: Settings, bare: float) -> dict[str, Any]:
+def model_seconds(url: str) -> float:
+    return sum(metric(url, f"rayatari_{part}_seconds_sum") for part in ("step", "look"))
+
+
+def measure(
+    server: LocalServer, mode: str, count: int, settings: Settings, bare: BareModel
+) -> dict[str, Any]:
+    """One row. The bare model is measured before and between the rounds, since the machine's speed varies."""
     player = lockstep if mode == "lockstep" else realtime
-    asyncio.run(crowd(server.url, player, count, 0.7))  # every batch size once
-    before = cpu_seconds(server.process.pid), metric(server.url, "rayatari_step_seconds_sum")
-    started = time.perf_counter()
-    tallies = asyncio.run(crowd(server.url, player, count, settings.seconds))
-    wall = time.perf_counter() - started
-    after = cpu_seconds(server.process.pid), metric(server.url, "rayatari_step_seconds_sum")
+    uvloop.run(crowd(server.url, player, count, 0.7))  # every batch size once
+    tallies: list[Tally] = []
+    shares: list[float] = []
+    bares: list[float] = []
+    cpu = model = wall = 0.0
+    for _ in range(settings.rounds):
+        bares.append(bare.rate(0.7))
+        before = cpu_seconds(server.process.pid), model_seconds(server.url), time.perf_counter()
+        told = uvloop.run(crowd(server.url, player, count, settings.seconds / settings.rounds))
+        wall += time.perf_counter() - before[2]
+        cpu += cpu_seconds(server.process.pid) - before[0]
+        model += model_seconds(server.url) - before[1]
+        tallies += told
+        frames = sum(tally.frames for tally in told)
+        shares.append(frames / (settings.seconds / settings.rounds) / bares[-1])
     frames = sum(tally.frames for tally in tallies)
     row: dict[str, Any] = {
         "mode": mode, "sessions": count, "frames_per_s": round(frames / settings.seconds, 1),
         "latency_ms": milliseconds([value for tally in tallies for value in tally.latency[1:]]),
-        "cpu_ms_per_frame": round((after[0] - before[0]) / max(1, frames) * 1e3, 1),
-        "model_share": round((after[1] - before[1]) / wall, 2),
+        "cpu_ms_per_frame": round(cpu / max(1, frames) * 1e3, 1),
+        "model_share": round(model / wall, 2),
+        "bare_per_s": round(float(np.median(bares)), 1),
     }  # fmt: skip
     if mode == "lockstep":
-        row["of_bare_model"] = round(row["frames_per_s"] / bare, 3)
+        row["of_bare_model"] = round(float(np.median(shares)), 3)
     else:
         row["interval_ms"] = milliseconds([value for tally in tallies for value in tally.interval[3:]])
         row["dropped"] = sum(tally.dropped for tally in tallies)
@@ -279,15 +302,13 @@ def bench(settings: Settings, ingress: str) -> list[dict[str, Any]]:
     )  # fmt: skip
     rows = []
     with start_server(config) as server:
+        bare = BareModel(settings.weights, settings.threads)
         for count in counts:
-            bare = bare_rate(settings.weights, settings.threads, 1, min(2.0, settings.seconds))
             for mode in ("lockstep", "realtime"):
-                row = {"ingress": ingress, "bare_per_s": round(bare, 1)}
-                row |= measure(server, mode, count, settings, bare)
-                rows.append(row)
-                show(row)
+                rows.append({"ingress": ingress} | measure(server, mode, count, settings, bare))
+                show(rows[-1])
         if settings.kill:
-            seconds = asyncio.run(survive(server))
+            seconds = uvloop.run(survive(server))
             rows.append({"ingress": ingress, "mode": "killed replica", "back_after_s": round(seconds, 2)})
             show(rows[-1])
     return rows

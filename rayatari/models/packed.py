@@ -4,7 +4,7 @@ Under autocast every call casts its weights anew and the convolution then reorde
 more work than the arithmetic. Playing needs neither gradients nor single precision, so both are done once.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from rayatari.models.decoder import Decoder, FramePatches
 from rayatari.models.hardware import fast_bf16
 
 Model = TypeVar("Model", bound=nn.Module)
+_reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight  # its stub lacks the shape
 
 
 def pack(model: Model) -> Model:
@@ -41,18 +42,19 @@ class PackedConv2d(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        padding, stride, dilation = list(conv.padding), list(conv.stride), list(conv.dilation)
-        weight = conv.weight.detach().bfloat16().to_mkldnn()
-        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-            weight, padding, stride, dilation, conv.groups
-        )
+        self.weight = conv.weight.detach().bfloat16()
         self.bias = None if conv.bias is None else conv.bias.detach().bfloat16()
-        self._how: tuple[object, ...] = (padding, stride, dilation, conv.groups, "none", [], "")
+        self._how = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (B, C, h, w) to bfloat16 (B, C', h', w')."""
         x = x.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
-        out: Tensor = torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self._how)
+        if not self.weight.is_mkldnn:  # packed for a shape: without one it can be a hundred times slower
+            weight = self.weight.to_mkldnn()
+            self.weight = _reorder(weight, *self._how, list(x.shape))
+        out: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, self.weight, self.bias, *self._how, "none", [], ""
+        )
         return out
 
 

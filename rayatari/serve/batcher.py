@@ -118,10 +118,15 @@ class Batcher:
         self.metrics.batch_size.observe(len(taken))
         for seat, turn in taken:
             seat.deliver(turn)
-        await self._look_ahead(loop, [turn.session for _, turn in taken if turn.kind is Kind.STEP])
+        paced = [turn.session for seat, turn in taken if seat.fps and turn.kind is Kind.STEP]
+        if paced:
+            await self._look_ahead(loop, paced)
 
     async def _look_ahead(self, loop: asyncio.AbstractEventLoop, sessions: Sequence[Session]) -> None:
-        """While the frames travel and the players think, begin what does not depend on their actions."""
+        """Begin what does not depend on the actions of realtime players, while they think.
+
+        Lockstep players wait for nobody: for them it would only be one more change of threads.
+        """
         await asyncio.sleep(0)  # the frames first
         started = time.monotonic()
         try:
