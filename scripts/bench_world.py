@@ -26,6 +26,7 @@ from rayatari.checkpoint import git_revision, load_bundle
 from rayatari.config.load import load_config
 from rayatari.config.schema import Config
 from rayatari.dataset import record
+from rayatari.dataset.info import read_info
 from rayatari.dataset.reader import pass_rows
 from rayatari.dataset.storage import dataset_path
 from rayatari.dataset.windows import shuffled_chunks, window_batches
@@ -52,7 +53,8 @@ def main() -> None:
     torch.manual_seed(0)
     threads = [int(number) for number in options.threads.split(",")]
     result: dict[str, Any] = {
-        "command": "python scripts/bench_world.py",
+        "command": " ".join(["python scripts/bench_world.py", *(f"--against {p}" for p in options.against)]),
+        "seconds_each": options.seconds,
         "revision": git_revision(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {PRECISION}",
         "date": time.strftime("%Y-%m-%d"),
@@ -214,7 +216,8 @@ def rate_of(model: torch.nn.Module, config: Config, windows: Windows, seconds: f
 def bench_reading(dataset: str, seconds: float) -> dict[str, Any]:
     """Windows a second from files to shuffled batches, in one process."""
     if dataset:
-        return {"windows_per_second": round(reading_rate(dataset, seconds), 0), "dataset": dataset}
+        told = f"{read_info(dataset).transitions:,} transitions"
+        return {"windows_per_second": round(reading_rate(dataset, seconds), 0), "dataset": told}
     with tempfile.TemporaryDirectory() as runs:
         settings = [f"runs={runs}", "record.steps=6000", "record.backend=local", "record.workers=1"]
         players = "record.players=[{player: follow, epsilon: 0.1, hold: 4}]"
