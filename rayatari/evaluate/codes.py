@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from rayatari.evaluate import metrics
 from rayatari.evaluate.interface import CodedGame, Frames
 from rayatari.evaluate.stats import Estimate, mean, share
-from rayatari.evaluate.traces import Start, Trace, contexts, next_actions, next_frames, seeds_of
+from rayatari.evaluate.traces import (
+    Start,
+    Trace,
+    contexts,
+    earlier_actions,
+    next_actions,
+    next_frames,
+    seeds_of,
+)
 
 SHOWN_CODES = 12
 _TRIED = 12
@@ -184,13 +192,13 @@ def _look(game: CodedGame, starts: Sequence[Start], batch: int, advance: Callabl
     for first in range(0, len(starts), batch):
         part = starts[first : first + batch]
         seeds, history, real = seeds_of(part), contexts(part, game.history), next_frames(part)
-        actions = next_actions(part)
+        actions, earlier = next_actions(part), earlier_actions(part)
         true_BN = game.true_codes(history[:, -1], real)
-        game.reset(seeds, history)
+        game.reset(seeds, history, earlier)
         chosen_BN = game.sample_codes(actions)
         wrong = []
         for codes_BN in (chosen_BN, true_BN):
-            game.reset(seeds, history)
+            game.reset(seeds, history, earlier)
             drawn = game.step_with_codes(codes_BN, actions).frames
             wrong.append(metrics.wrong_changed_pixels(drawn, history[:, -1], real))
         parts.append((true_BN, chosen_BN, *wrong, metrics.changed_pixels(history[:, -1], real)))
@@ -218,10 +226,11 @@ def _replaced(
 ) -> list[Effect]:
     """The steps after ``starts`` drawn with the codes, and with that of one cell replaced wherever it is."""
     seeds, history, actions = seeds_of(starts), contexts(starts, game.history), next_actions(starts)
+    earlier = earlier_actions(starts)
     code_B1 = codes_BN[np.arange(len(starts)), cells][:, None]
     drawn = []
     for codes in (codes_BN, np.where(codes_BN == code_B1, resting, codes_BN)):
-        game.reset(seeds, history)
+        game.reset(seeds, history, earlier)
         drawn.append(game.step_with_codes(codes, actions).frames)
     shown = zip(cells, history[:, -1], *drawn, strict=True)
     return [Effect(cell, before, with_code, without) for cell, before, with_code, without in shown]
