@@ -172,7 +172,8 @@ MEASURES = {
         "Sane to the end",
         "Share of the long games in which, over all their steps, none of this happens: for more than a "
         "second (15 steps) no frame is legal; the ball is gone for more than 60 steps (in Breakout counted "
-        "from the press that serves it); a brick that was gone for a second stands again for a second; "
+        "from a press of the serve button a second after its last sight); a brick that was gone for a "
+        "second stands again for a second; "
         "score, odometer or day falls, or lives rise, for good. Single bad frames that heal at once are "
         "forgiven here and counted by the rules.",
     ),

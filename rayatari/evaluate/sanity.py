@@ -4,8 +4,8 @@ A game is sane as long as none of this happens; a second is 15 steps at frame sk
 
 - torn: for more than a second no frame is legal (the reader cannot explain what it reads: a torn paddle,
   two balls, pixels that belong to nothing, a digit that is none);
-- ball lost: no ball for more than four seconds, counted in Breakout from the first press of the serve
-  button on (the real ball is back after one second at most);
+- ball lost: no ball for more than four seconds; in Breakout, whose ball waits to be served, counted from a
+  press of the serve button that comes a second after the ball's last sight (an earlier one may be lost);
 - bricks back: a brick that was gone for a second stands again for a second, unless an empty wall is
   followed by a whole one;
 - number: score, odometer or day falls, or lives rise, for good (three equal frames in a row count as shown).
@@ -51,10 +51,10 @@ def _ball_lost(play: Play, action_names: Sequence[str]) -> Insanity | None:
 def _ball_not_served(play: Play, action_names: Sequence[str]) -> Insanity | None:
     """Breakout's ball waits for the button, so steps without one before the press do not count."""
     fire = action_names.index("FIRE")
-    waiting, pressed = [], False
+    waiting, pressed, absent = [], False, 0
     for reading, action in zip(play.readings, [0, *play.actions], strict=True):
-        gone = not reading.seen["ball"].places
-        pressed = gone and (pressed or action == fire)
+        absent = 0 if reading.seen["ball"].places else absent + 1
+        pressed = absent > 0 and (pressed or (absent > GRACE and action == fire))
         waiting.append(pressed)
     return _too_long(np.array(waiting), PATIENCE, "ball lost")
 

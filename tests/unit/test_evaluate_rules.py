@@ -113,6 +113,15 @@ def test_a_ball_that_is_hidden_for_a_frame_is_not_lost():
     assert rules.lives_fall_with_ball(lives_play([1, 1, 0, 1, 1], [5, 5, 5, 4, 4]), ACTIONS) == (1, 1)
 
 
+def test_bricks_may_hide_the_ball_for_some_frames():
+    def hidden(y, frames):
+        seen, gone = reading(ball=(50.0, y)), reading(ball=None)
+        return rules.lives_fall_with_ball(play([seen, seen, *[gone] * frames, seen, seen]), ACTIONS)
+
+    assert hidden(88.0, 3) == (0, 0)
+    assert hidden(88.0, 4) == hidden(150.0, 2) == (0, 1)
+
+
 def test_a_ball_that_waits_to_be_served_says_nothing():
     assert rules.lives_fall_with_ball(lives_play([0, 0, 1, 1], [5, 5, 5, 5]), ACTIONS) == (0, 0)
     assert rules.lives_fall_with_ball(lives_play([1, 1, 0, 0], [5, 5, 5, 4]), ACTIONS) == (0, 0)

@@ -179,8 +179,10 @@ def test_a_ball_that_stays_away_ends_sanity() -> None:
 def test_breakouts_ball_may_wait_for_the_button_for_ever() -> None:
     waiting = [breakout_reading(ball=None)] * (3 * PATIENCE)
     assert first_insanity("breakout", play(waiting), BREAKOUT) is None
-    pressed = [NOOP] * 9 + [FIRE] + [NOOP] * (len(waiting) - 11)
-    assert first_insanity("breakout", play(waiting, pressed), BREAKOUT) == (10 + PATIENCE, "ball lost")
+    early = [NOOP] * 9 + [FIRE] + [NOOP] * (len(waiting) - 11)
+    assert first_insanity("breakout", play(waiting, early), BREAKOUT) is None
+    pressed = [NOOP] * 19 + [FIRE] + [NOOP] * (len(waiting) - 21)
+    assert first_insanity("breakout", play(waiting, pressed), BREAKOUT) == (20 + PATIENCE, "ball lost")
 
 
 def test_a_brick_that_comes_back_for_good_ends_sanity_and_one_that_flickers_does_not() -> None:

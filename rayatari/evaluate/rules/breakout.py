@@ -22,7 +22,10 @@ BRICK_POINTS = np.array([7, 7, 4, 4, 1, 1])
 """Points for a brick of each row of the wall, from top to bottom."""
 _LAG = 1
 """Steps by which the real game draws score and lives later than what causes them."""
-_HIDDEN_FRAMES = 1
+_HIDDEN_FRAMES, _HIDDEN_BY_BRICKS = 1, 3
+"""Frames for which paddle or walls, and for which bricks, can hide the ball."""
+_BRICKS_END = 100
+"""Above this line bricks may."""
 _STILL_PIXELS = 1.0
 _PADDLE_ENDS = (8.0, 144.0)
 _DIRECTIONS = {"LEFT": -1, "RIGHT": 1, "NOOP": 0, "FIRE": 0}
@@ -62,7 +65,10 @@ def lives_fall_with_ball(play: Play, action_names: Sequence[str]) -> Counts:
     for first, end in absences([r.ball is not None for r in readings]):
         during = slice(max(first - 1, 0), end + _LAG)
         explained[during] = True
-        hidden = end - first <= _HIDDEN_FRAMES and not drops[during].any()
+        last = readings[first - 1].ball if first else None
+        behind_bricks = last is not None and last[1] < _BRICKS_END
+        most = _HIDDEN_BY_BRICKS if behind_bricks else _HIDDEN_FRAMES
+        hidden = end - first <= most and not drops[during].any()
         if first > 0 and end < len(readings) and not hidden:
             occasions += 1
             held += drops[during].sum() == 1
