@@ -28,7 +28,15 @@ class Exploration:
         """Name of the annealed parameter."""
         return "temperature" if self.kind == "boltzmann" else "epsilon"
 
-    def choose(self, q_BA: Tensor, step: int, first: int = 0, stride: int = 1, games: int = 0) -> Tensor:
+    def choose(
+        self,
+        q_BA: Tensor,
+        step: int,
+        first: int = 0,
+        stride: int = 1,
+        games: int = 0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         """Actions, int64 (B,), for values ``q_BA`` at environment step ``step``.
 
         The B games are number ``first``, ``first + stride``, ... of ``games`` on the ladder; 0 games are
@@ -36,25 +44,25 @@ class Exploration:
         """
         value = self.schedule.at(step)
         if self.kind == "boltzmann":
-            return boltzmann(q_BA, value)
+            return boltzmann(q_BA, value, generator)
         if self.ladder:
             games_B = torch.arange(len(q_BA), device=q_BA.device) * stride + first
             rungs_B = games_B / max((games or len(q_BA) * stride) - 1, 1)
-            return epsilon_greedy(q_BA, value ** (1 + self.ladder * rungs_B))
-        return epsilon_greedy(q_BA, value)
+            return epsilon_greedy(q_BA, value ** (1 + self.ladder * rungs_B), generator)
+        return epsilon_greedy(q_BA, value, generator)
 
 
-def epsilon_greedy(q_BA: Tensor, epsilon: float | Tensor) -> Tensor:
+def epsilon_greedy(q_BA: Tensor, epsilon: float | Tensor, generator: torch.Generator | None = None) -> Tensor:
     """The best action, or with probability ``epsilon`` (one or B) any with equal probability."""
     batch, actions = q_BA.shape
-    anything_B = torch.randint(actions, (batch,), device=q_BA.device)
-    explore_B = torch.rand(batch, device=q_BA.device) < epsilon
+    anything_B = torch.randint(actions, (batch,), device=q_BA.device, generator=generator)
+    explore_B = torch.rand(batch, device=q_BA.device, generator=generator) < epsilon
     return torch.where(explore_B, anything_B, q_BA.argmax(dim=1))
 
 
-def boltzmann(q_BA: Tensor, temperature: float) -> Tensor:
+def boltzmann(q_BA: Tensor, temperature: float, generator: torch.Generator | None = None) -> Tensor:
     """Actions drawn from softmax(Q / ``temperature``); towards zero it becomes greedy."""
     if temperature <= 0:
         return q_BA.argmax(dim=1)
     probabilities_BA = torch.softmax(q_BA / temperature, dim=1)
-    return torch.multinomial(probabilities_BA, num_samples=1).squeeze(1)
+    return torch.multinomial(probabilities_BA, num_samples=1, generator=generator).squeeze(1)

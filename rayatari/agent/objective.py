@@ -64,25 +64,37 @@ class Objective:
     """Munchausen targets; they average over actions, so that ``double`` has nothing to choose."""
 
     def look(
-        self, online: QNetwork, target: QNetwork, views: Tensor, next_views: Tensor
+        self,
+        online: QNetwork,
+        target: QNetwork,
+        views: Tensor,
+        next_views: Tensor,
+        judged: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """What the networks say of B states and those after them, uint8 (B, 4, 84, 84).
 
-        Only ``VALUES`` has a gradient. Noisy networks draw noise of their own at each look.
+        Only ``VALUES`` has a gradient. Noisy networks draw noise of their own at each look. ``judged`` is
+        what :meth:`judge` said before, if it did.
         """
         said: dict[str, Tensor] = {}
         taus = self._draw_taus(views)
         if taus is not None:
             said[TAUS] = taus
         said[VALUES] = online.values(views, taus, noisy=True)
-        with torch.no_grad():
-            if self.double and not self.munchausen:
-                said[NEXT] = target.values(next_views, self._draw_taus(next_views), noisy=True)
+        said |= self.judge(target, views, next_views) if judged is None else judged
+        if self.double and not self.munchausen:
+            with torch.no_grad():
                 said[NEXT_EXPECTED] = online(next_views, noisy=True)
-            else:
-                said[NEXT], said[NEXT_EXPECTED] = self._judge(target, next_views)
-            if self.munchausen:
-                said[NOW_EXPECTED] = target(views, noisy=True)
+        return said
+
+    @torch.no_grad()
+    def judge(self, target: QNetwork, views: Tensor, next_views: Tensor) -> dict[str, Tensor]:
+        """What the target network alone says of them: it may be asked once for several batches."""
+        if self.double and not self.munchausen:
+            return {NEXT: target.values(next_views, self._draw_taus(next_views), noisy=True)}
+        said = dict(zip((NEXT, NEXT_EXPECTED), self._judge(target, next_views), strict=True))
+        if self.munchausen:
+            said[NOW_EXPECTED] = target(views, noisy=True)
         return said
 
     def loss(

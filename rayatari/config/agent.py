@@ -138,8 +138,10 @@ class AgentConfig:
     """Steps of each game between two visits to the learner."""
     runners: int = 0
     """Remote environment runners (one CPU each); 0 plays in the driver's process."""
-    play_ahead: bool = True
-    """Play the next rollout while the last one is learned from, with weights that are one rollout old."""
+    play_ahead: Literal["auto", "always", "never"] = "auto"
+    """Play the next rollout while the last one is learned from, with weights that are one rollout old.
+    ``auto`` does so with remote runners or learners, and in one process where updates are so rare (32 samples
+    for 16 steps or more) that a core is better spent on playing than on the other half of an update."""
     block: int = 8
     """Most updates that are made in one go: what they replay is drawn before the first of them, and its
     priorities are set after the last. It saves RLlib's work around an update."""
@@ -152,9 +154,9 @@ class AgentConfig:
     precision: Literal["bf16", "fp32"] = "bf16"
     """Arithmetic of the learner's forward and backward pass; weights stay in fp32."""
     threads: int = 0
-    """Torch threads of the driver; 0 takes all cores."""
+    """Torch threads of the driver; 0 takes the cores that playing leaves, but at least half of them."""
     emulator_threads: int = 0
-    """Emulator threads of each runner; 0 takes all cores."""
+    """Emulator threads of each runner; 0 takes all cores, or one where others play or learn beside it."""
 
     report_every: int = 1_000
     """Environment steps between two progress updates and records in metrics.jsonl."""

@@ -114,6 +114,22 @@ def test_environment_steps_count_actions_and_nothing_else(algorithm):
     assert algorithm.env_steps == held
 
 
+@pytest.mark.parametrize("settings", [{"play_ahead": "never"}, {"play_ahead": "always"}, {"runners": 1}])
+def test_the_same_seed_trains_the_same_network(settings):
+    learned = []
+    for _ in range(2):
+        config = replace(CONFIG, agent=replace(TINY, train_every=2, **settings))
+        algorithm = build_algorithm(config, SPEC)
+        try:
+            while algorithm.updates < 60:
+                algorithm.training_step()
+            learned.append(network_of(algorithm).network.state_dict())
+        finally:
+            algorithm.stop()
+    for name, value in learned[0].items():
+        assert torch.equal(value, learned[1][name]), name
+
+
 def test_remote_runners_fill_their_own_lanes():
     config = replace(CONFIG, agent=replace(TINY, runners=2, steps=200))
     algorithm = build_algorithm(config, SPEC)

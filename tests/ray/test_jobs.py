@@ -19,6 +19,11 @@ RECORD = (
     "record", "record.steps=300", "record.heldout=0.2", "record.shard_steps=100", "record.workers=1",
     "record.players=[{player: random, epsilon: 1.0}]",
 )  # fmt: skip
+TRAIN_AGENT = (
+    "train-agent", "agent.steps=400", "agent.learning_starts=200", "agent.train_every=8", "agent.batch_size=8",
+    "agent.channels=[4,4,4]", "agent.hidden=8", "agent.envs=4", "agent.replay_capacity=2000", "agent.runners=1",
+    "agent.final_episodes=1", "agent.evaluation_episodes=1", "agent.gif_steps=0", "emulator.max_steps=60",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +58,12 @@ def test_a_stage_leaves_its_artifact_where_it_was_told_to(head: Head, tmp_path: 
     code, out, err = submitted(head, *RECORD, f"runs={tmp_path}")
     assert code == 0, out + err
     assert is_finished(tmp_path / "breakout" / "dataset")
+
+
+def test_an_agent_trains_with_a_remote_runner(head: Head, tmp_path: Path) -> None:
+    code, out, err = submitted(head, *TRAIN_AGENT, f"runs={tmp_path}")
+    assert code == 0, out + err
+    assert is_finished(tmp_path / "breakout" / "agent")
 
 
 def test_the_exit_code_of_a_users_mistake_comes_through(head: Head, tmp_path: Path) -> None:

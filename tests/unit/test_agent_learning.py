@@ -88,7 +88,7 @@ def test_the_ladder_is_the_same_however_the_games_are_shared_out():
     explore = Exploration("epsilon", Linear(0.4, 0.4, 1), ladder=7.0)
     drawn = []
 
-    def seen(q_BA, epsilon):
+    def seen(q_BA, epsilon, generator):
         drawn.append(epsilon)
         return q_BA.argmax(1)
 

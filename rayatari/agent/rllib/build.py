@@ -33,7 +33,7 @@ from rayatari.ray_session import ray_session
 def build_algorithm(config: Config, spec: GameSpec) -> AtariDQN:
     """Build runners, learners and replay memory; Ray must be initialised."""
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)
-    torch.set_num_threads(config.agent.threads or os.cpu_count() or 1)
+    torch.set_num_threads(config.agent.threads or _threads(config.agent))
     keep_freed_memory()  # or each update gets its megabytes back as page faults, a third of its time
     algorithm = rllib_config(config, spec).build_algo()
     assert isinstance(algorithm, AtariDQN)
@@ -59,7 +59,7 @@ def rllib_config(config: Config, spec: GameSpec) -> AtariDQNConfig:
             "spec": spec,
             "emulator": config.emulator,
             "life_loss_ends": agent.life_loss_ends,
-            "threads": agent.emulator_threads,
+            "threads": agent.emulator_threads or int(_plays_ahead(agent)),
             "rewards": reward_rule(agent),
         },
     )
@@ -82,6 +82,20 @@ def rllib_config(config: Config, spec: GameSpec) -> AtariDQNConfig:
     return rllib
 
 
+def _plays_ahead(agent: AgentConfig) -> bool:
+    """Whether the next rollout is played while the last one is learned from."""
+    if agent.play_ahead != "auto":
+        return agent.play_ahead == "always"
+    elsewhere = bool(agent.runners or agent.learners or agent.gpus_per_learner)
+    return elsewhere or ((os.cpu_count() or 1) > 1 and agent.train_every >= agent.batch_size / 2)
+
+
+def _threads(agent: AgentConfig) -> int:
+    """Torch threads of the driver: what players on this machine leave, but at least half of the cores."""
+    cores, players = os.cpu_count() or 1, agent.runners or int(_plays_ahead(agent))
+    return max(cores - players, cores // 2, 1)
+
+
 def _set_training(rllib: Any, agent: AgentConfig) -> None:
     falling = [[0, agent.lr], [agent.steps, agent.lr * agent.lr_final]]
     rllib.training(
@@ -95,7 +109,7 @@ def _set_training(rllib: Any, agent: AgentConfig) -> None:
     )
     rllib.torch_skip_nan_gradients = True  # or all gradients are swept for infinities twice an update
     rllib.train_every = agent.train_every
-    rllib.play_ahead = agent.play_ahead
+    rllib.play_ahead = _plays_ahead(agent)
     rllib.block, rllib.sync_every = agent.block, agent.sync_every
     rllib.checkpoint_replay = agent.checkpoint_replay
     rllib.curiosity_lr, rllib.novelty_share = agent.rnd_lr, novelty_share(agent)

@@ -24,6 +24,7 @@ class AtariEnvRunner(SingleAgentEnvRunner):
         self.env = self.game.env
         self.num_envs = self.game.count
         self._needs_initial_reset = True
+        self._generator: torch.Generator | None = None
         self._episodes: list[Episode] = []
         self._steps_since_sync = 0
         self._first_game = self.num_envs * (max(self.worker_index or 0, 1) - 1)  # remote runners count from 1
@@ -31,7 +32,9 @@ class AtariEnvRunner(SingleAgentEnvRunner):
     def sample(self, **kwargs: Any) -> Rollout:
         """The next ``rollout_fragment_length`` steps of all games."""
         if self._needs_initial_reset:
-            self.game.reset(self._first_seed())
+            seed = self._first_seed()
+            self.game.reset(seed)
+            self._generator = torch.Generator(self._device).manual_seed(seed)  # the learner has torch's own
             self._needs_initial_reset = False
         rollout = self.game.play(self._act, self.config.get_rollout_fragment_length())
         self._episodes += rollout.episodes
@@ -61,7 +64,11 @@ class AtariEnvRunner(SingleAgentEnvRunner):
         observations = torch.from_numpy(views).to(self._device)
         games = self.num_envs * max(self.config.num_env_runners, 1)
         chosen = self.module.forward_exploration(
-            {Columns.OBS: observations}, t=step, first_game=self._first_game, games=games
+            {Columns.OBS: observations},
+            t=step,
+            first_game=self._first_game,
+            games=games,
+            generator=self._generator,
         )
         actions: NDArray[np.int64] = chosen[Columns.ACTIONS].cpu().numpy()
         return actions

@@ -1,11 +1,13 @@
 """The learner: fused Adam, the shared objective, checkpointed target steps, the two agents of RND."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, TD_ERROR_KEY
 from torch import Tensor
 
@@ -40,6 +42,18 @@ class AtariDQNLearner(DQNTorchLearner):
                 params=parameters,
                 lr_or_lr_schedule=lr,
             )
+
+    def _create_iterator_if_necessary(
+        self, *, training_data: Any, minibatch_size: int | None = None, **kwargs: Any
+    ) -> Iterator[MultiAgentBatch]:
+        """The batches that lie in the one given, after the target network has seen all of them."""
+        assert minibatch_size is not None
+        batch: Any = self._make_batch_if_necessary(training_data=training_data)
+        columns = dict(batch[DEFAULT_MODULE_ID])
+        columns |= self.module[DEFAULT_MODULE_ID].unwrapped().judge(columns)
+        for start in range(0, len(columns[Columns.ACTIONS]), minibatch_size):
+            part = {name: values[start : start + minibatch_size] for name, values in columns.items()}
+            yield MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(part)}, minibatch_size)
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Note the time, which the weight of novelty depends on."""

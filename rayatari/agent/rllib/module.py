@@ -17,6 +17,8 @@ Q_VALUES = "qf_preds"
 EXPLORER = "explorer."
 """What the exploring agent says stands beside what the other says, with this before its name."""
 ERRORS = "curiosity.errors"
+JUDGED = "judged."
+"""What the target network said beforehand has this before its name."""
 
 
 class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
@@ -65,7 +67,13 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
         return {Columns.ACTIONS: self.network(batch[Columns.OBS]).argmax(dim=1)}
 
     def _forward_exploration(
-        self, batch: dict[str, Any], t: int = 0, first_game: int = 0, games: int = 0, **kwargs: Any
+        self,
+        batch: dict[str, Any],
+        t: int = 0,
+        first_game: int = 0,
+        games: int = 0,
+        generator: torch.Generator | None = None,
+        **kwargs: Any,
     ) -> dict[str, Tensor]:
         """Actions of the games ``first_game`` on, of ``games`` in all, at environment step ``t``."""
         views = batch[Columns.OBS]
@@ -75,18 +83,34 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
             playing = explorers(self.model_config["rnd_share"], first_game, 1, len(views))
             explores_B = torch.tensor(playing, device=views.device)
             q_BA = two_minds(_with_noise(self.network), _with_noise(self.explorer), views, explores_B)
-        return {Columns.ACTIONS: self.exploration.choose(q_BA, t, first_game, games=games)}
+        return {Columns.ACTIONS: self.exploration.choose(q_BA, t, first_game, 1, games, generator)}
+
+    def judge(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """What the target network says of several batches at once, as columns to go with them.
+
+        Its weights are read once, and large products are faster: a tenth of the time of an update.
+        Empty for IQN, whose features of all quantiles would take gigabytes.
+        """
+        if self.objective.network.distribution == "iqn":
+            return {}
+        with self._autocast(batch[Columns.OBS]):
+            said = self.objective.judge(self.target, batch[Columns.OBS], batch[Columns.NEXT_OBS])
+        return {f"{JUDGED}{name}": value for name, value in said.items()}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         """What the loss needs of all networks; that of the next state without a gradient."""
         views, next_views = batch[Columns.OBS], batch[Columns.NEXT_OBS]
-        with torch.autocast(views.device.type, torch.bfloat16, enabled=self.model_config["bf16"]):
-            said = self.objective.look(self.network, self.target, views, next_views)
+        judged = {k.removeprefix(JUDGED): v for k, v in batch.items() if k.startswith(JUDGED)}
+        with self._autocast(views):
+            said = self.objective.look(self.network, self.target, views, next_views, judged or None)
             if self.explorer is None:
                 return dict(said)
             explored = self.objective.look(self.explorer, self.explorer_target, views, next_views)
         said |= {f"{EXPLORER}{name}": value for name, value in explored.items()}
         return {**said, ERRORS: self.curiosity.errors(next_views[:, -1])}
+
+    def _autocast(self, views: Tensor) -> torch.autocast:
+        return torch.autocast(views.device.type, torch.bfloat16, enabled=self.model_config["bf16"])
 
 
 def _with_noise(network: QNetwork) -> Callable[[Tensor], Tensor]:

@@ -3,6 +3,8 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import torch
+
 from rayatari.agent.rollout import Rollout
 
 _TAG = "play"
@@ -17,7 +19,9 @@ class Playing:
 
     def __init__(self, group: Any, ahead: bool) -> None:
         self._group = group
-        self._pool = ThreadPoolExecutor(1, "play") if ahead and not group.num_remote_workers() else None
+        self._pool: ThreadPoolExecutor | None = None
+        if ahead and not group.num_remote_workers():  # one core for playing, the others for learning
+            self._pool = ThreadPoolExecutor(1, "play", initializer=torch.set_num_threads, initargs=(1,))
         self._rollout: Future[tuple[Rollout, Any]] | None = None
 
     def begin(self) -> None:
