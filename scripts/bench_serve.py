@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
@@ -232,7 +231,7 @@ def measure(
 ) -> dict[str, Any]:
     """One row. The bare model is measured before and between the rounds, since the machine's speed varies."""
     player = lockstep if mode == "lockstep" else realtime
-    uvloop.run(crowd(server.url, player, count, 0.7))  # every batch size once
+    asyncio.run(crowd(server.url, player, count, 0.7))  # every batch size once
     tallies: list[Tally] = []
     shares: list[float] = []
     bares: list[float] = []
@@ -240,7 +239,7 @@ def measure(
     for _ in range(settings.rounds):
         bares.append(bare.rate(0.7))
         before = cpu_seconds(server.process.pid), model_seconds(server.url), time.perf_counter()
-        told = uvloop.run(crowd(server.url, player, count, settings.seconds / settings.rounds))
+        told = asyncio.run(crowd(server.url, player, count, settings.seconds / settings.rounds))
         wall += time.perf_counter() - before[2]
         cpu += cpu_seconds(server.process.pid) - before[0]
         model += model_seconds(server.url) - before[1]
@@ -308,7 +307,7 @@ def bench(settings: Settings, ingress: str) -> list[dict[str, Any]]:
                 rows.append({"ingress": ingress} | measure(server, mode, count, settings, bare))
                 show(rows[-1])
         if settings.kill:
-            seconds = uvloop.run(survive(server))
+            seconds = asyncio.run(survive(server))
             rows.append({"ingress": ingress, "mode": "killed replica", "back_after_s": round(seconds, 2)})
             show(rows[-1])
     return rows

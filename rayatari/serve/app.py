@@ -1,6 +1,7 @@
 """The Ray Serve application: FastAPI in front, the models in the same replica."""
 
 import asyncio
+import gc
 import logging
 import os
 from dataclasses import replace
@@ -72,6 +73,7 @@ class Server:
         self.hub = Hub(arcade, self.config, store, replica)
         self.hub.start()
         await self.hub.warm_up()
+        gc.freeze()  # what is loaded by now stays: collections need not look at it again
         self._watch = loop.create_task(self._leave_when_stopped())
 
     def check_health(self) -> None:

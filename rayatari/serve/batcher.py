@@ -17,6 +17,11 @@ _LOG = logging.getLogger("rayatari.serve")
 _GATHER_SHARE, _GATHER_MOST_S = 0.2, 0.004
 """How long a batch waits for lockstep players of the last one: a share of its time, and at most."""
 
+_AT_ONCE_S = 0.012
+"""A lone turn as short as this is taken in the event loop."""
+_LOOPS_TO_SEND = 3
+"""Rounds of the event loop in which a delivered frame gets to its socket."""
+
 
 class Batcher:
     """Steps every session that is due in one batch. Sessions join and leave between two batches."""
@@ -27,6 +32,7 @@ class Batcher:
         self._clocks: dict[float, Clock] = {}
         self._wake = asyncio.Event()
         # OpenMP counts its threads for each calling thread: what prepares the model's runs in it.
+        prepare()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model", initializer=prepare)
         self._errands: list[tuple[Callable[[], object], asyncio.Future[object]]] = []
         self._last: list[Seat] = []
@@ -106,7 +112,11 @@ class Batcher:
     async def _take(self, loop: asyncio.AbstractEventLoop, taken: Sequence[tuple[Seat, Turn]]) -> None:
         started = time.monotonic()
         try:
-            await loop.run_in_executor(self._thread, self.arcade.take, [turn for _, turn in taken])
+            turns = [turn for _, turn in taken]
+            if self._at_once(turns):
+                self.arcade.take(turns)
+            else:
+                await loop.run_in_executor(self._thread, self.arcade.take, turns)
         except Exception:  # any fault of the model: the players are told, the server goes on
             _LOG.exception("a batch of %d turns failed", len(taken))
             for seat, _ in taken:
@@ -118,19 +128,22 @@ class Batcher:
         self.metrics.batch_size.observe(len(taken))
         for seat, turn in taken:
             seat.deliver(turn)
-        paced = [turn.session for seat, turn in taken if seat.fps and turn.kind is Kind.STEP]
-        if paced:
-            await self._look_ahead(loop, paced)
+        await self._look_ahead(loop, [turn.session for _, turn in taken if turn.kind is Kind.STEP])
+
+    def _at_once(self, batch: Sequence[object]) -> bool:
+        """Whether to stay in the event loop: for a lone short turn a change of threads costs more."""
+        return len(batch) == 1 and 0 < self._last_s < _AT_ONCE_S
 
     async def _look_ahead(self, loop: asyncio.AbstractEventLoop, sessions: Sequence[Session]) -> None:
-        """Begin what does not depend on the actions of realtime players, while they think.
-
-        Lockstep players wait for nobody: for them it would only be one more change of threads.
-        """
-        await asyncio.sleep(0)  # the frames first
+        """While frames travel and players think, begin what does not depend on their actions."""
+        for _ in range(_LOOPS_TO_SEND):
+            await asyncio.sleep(0)
         started = time.monotonic()
         try:
-            await loop.run_in_executor(self._thread, self.arcade.look_ahead, sessions)
+            if self._at_once(sessions):
+                self.arcade.look_ahead(sessions)
+            elif sessions:
+                await loop.run_in_executor(self._thread, self.arcade.look_ahead, sessions)
         except Exception:  # the next step will meet the same fault, and tell the players
             _LOG.exception("looking ahead for %d sessions failed", len(sessions))
         self.metrics.look_seconds.observe(time.monotonic() - started)
