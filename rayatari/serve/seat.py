@@ -40,7 +40,7 @@ class Seat:
         """Since when a frame has been waiting for the client."""
         self._wake = wake
         self._joined = False
-        self._frames: deque[tuple[int, bytes]] = deque()
+        self._frames: deque[tuple[int, Turn]] = deque()
         self._complaints: deque[str] = deque()
         self._pong: int | None = None
         self._seen: int | None = None
@@ -120,14 +120,17 @@ class Seat:
         return session.next_turn(due)
 
     def deliver(self, turn: Turn) -> None:
-        """Take the frame of a turn; in realtime it replaces one that is still waiting."""
+        """Take the frame of a turn; in realtime it replaces one that still waits.
+
+        A first frame gives way to another first one only: a client has to hear that a game began.
+        """
         sequence = self.session.sequence
         if self._seen is None:
             self._seen = sequence
-        if self.fps and self._frames:
-            self._frames.clear()
+        while self.fps and self._frames and (turn.first or not self._frames[-1][1].first):
+            self._frames.pop()
             self.metrics.dropped.inc()
-        self._frames.append((sequence, turn.message))
+        self._frames.append((sequence, turn))
         self.ready()
 
     def _full(self, sequence: int) -> bool:
@@ -146,7 +149,7 @@ class Seat:
             self.stuck_since = self.stuck_since or time.monotonic()
             return None
         self.metrics.sent.inc()
-        return self._frames.popleft()[1]
+        return self._frames.popleft()[1].message
 
     def check(self, now: float) -> None:
         """End the connection when its client is silent or does not read."""

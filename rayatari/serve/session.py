@@ -114,15 +114,17 @@ class Turn:
     """Index of the action of a step."""
     message: bytes = b""
     """The frame, packed, once the turn is done."""
+    first: bool = False
+    """Whether that frame is the first of a game or of a connection."""
 
     def frame(self, reward: float, step_ms: float) -> FrameMessage:
         """Count this turn in its session and describe what it brought."""
         session = self.session
         session.sequence += 1
         session.turns += 1
-        first = session.fresh or self.kind is Kind.BEGIN
+        self.first = session.fresh or self.kind is Kind.BEGIN
         session.fresh = False
-        flags = FrameFlags.FIRST if first else FrameFlags.NONE
+        flags = FrameFlags.FIRST if self.first else FrameFlags.NONE
         flags |= FrameFlags.TERMINATED if session.terminated else FrameFlags.NONE
         flags |= FrameFlags.PAUSED if session.paused else FrameFlags.NONE
         flags |= FrameFlags.AGENT if session.agent else FrameFlags.NONE
