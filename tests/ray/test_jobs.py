@@ -20,9 +20,10 @@ RECORD = (
     "record.players=[{player: random, epsilon: 1.0}]",
 )  # fmt: skip
 TRAIN_AGENT = (
-    "train-agent", "agent.steps=400", "agent.learning_starts=200", "agent.train_every=8", "agent.batch_size=8",
-    "agent.channels=[4,4,4]", "agent.hidden=8", "agent.envs=4", "agent.replay_capacity=2000", "agent.runners=1",
-    "agent.final_episodes=1", "agent.evaluation_episodes=1", "agent.gif_steps=0", "emulator.max_steps=60",
+    "train-agent", "agent.steps=400", "agent.learning_starts=200", "agent.train_every=8", "agent.runners=1",
+    "agent.batch_size=8", "agent.channels=[4,4,4]", "agent.hidden=8", "agent.envs=4", "agent.gif_steps=0",
+    "agent.replay_capacity=2000", "agent.final_episodes=1", "agent.evaluation_episodes=1",
+    "emulator.max_steps=60",
 )  # fmt: skip
 
 
