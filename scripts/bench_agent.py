@@ -164,6 +164,7 @@ def contestants_of(settings: Settings) -> list[tuple[dict[str, Any], str, list[s
         if settings.cleanrl:
             row = {"who": "CleanRL", "every": every, "runners": 0, "precision": "fp32"}
             found.append((row, settings.cleanrl_python, ["cleanrl", *words, f"path={settings.cleanrl}"]))
+        if settings.cleanrl and every == 4:
             row = {"who": "ours, CleanRL's network", "every": every, "runners": 0, "precision": "bf16"}
             found.append((row, mine, ["ours", *words, "runners=0", "precision=bf16", "network=single"]))
     return found

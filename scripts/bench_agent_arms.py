@@ -74,7 +74,8 @@ def ours(
     from rayatari.games.catalog import get_game
 
     agent = AgentConfig(
-        train_every=every, batch_size=BATCH, envs=GAMES, rollout=ROLLOUT, runners=runners, threads=threads,
+        rollout=max(ROLLOUT, int(every / 2)),  # four updates at a time, or more
+        train_every=every, batch_size=BATCH, envs=GAMES, runners=runners, threads=threads,
         learning_starts=FIRST_FRAMES, replay_capacity=CAPACITY,
         precision=precision, dueling=network == "default", double=network == "default",
     )  # fmt: skip

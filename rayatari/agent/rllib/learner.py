@@ -51,9 +51,13 @@ class AtariDQNLearner(DQNTorchLearner):
         batch: Any = self._make_batch_if_necessary(training_data=training_data)
         columns = dict(batch[DEFAULT_MODULE_ID])
         columns |= self.module[DEFAULT_MODULE_ID].unwrapped().judge(columns)
+        super()._log_steps_trained_metrics(batch)
         for start in range(0, len(columns[Columns.ACTIONS]), minibatch_size):
             part = {name: values[start : start + minibatch_size] for name, values in columns.items()}
             yield MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(part)}, minibatch_size)
+
+    def _log_steps_trained_metrics(self, batch: MultiAgentBatch) -> None:
+        """Nothing for one of the batches: all have been counted at once."""
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Note the time, which the weight of novelty depends on."""

@@ -40,6 +40,10 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
             self.explorer = QNetwork(settings["network"])
             self.curiosity = Curiosity(settings["curiosity"])
 
+    def train(self, mode: bool = True) -> "AtariDQNModule":
+        """Torch's, but for the walk through all layers when nothing changes: RLlib calls it at each pass."""
+        return self if self.training == mode else super().train(mode)
+
     def get_non_inference_attributes(self) -> list[str]:
         """What environment runners do not need."""
         return ["target"] if self.explorer is None else ["target", "explorer_target", "curiosity"]
