@@ -29,7 +29,7 @@ class Settings:
     """What to measure, and for how long."""
 
     every: str = "4,32"
-    """Environment steps per update."""
+    """Environment steps per update; 0 plays without learning, ours alone."""
     runners: str = "0,1,2"
     """Remote environment runners of ours; 0 plays in the learner's process."""
     rounds: int = 5
@@ -58,6 +58,9 @@ class Contestant:
             [python, str(ARMS), *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
+
+    def wait(self) -> None:
+        """Wait until it is ready."""
         self._answer()
 
     def turn(self, seconds: float, keep: bool = True) -> None:
@@ -96,16 +99,21 @@ def main() -> None:
     }
     import ray  # reads how to authenticate when it is imported
 
+    taking_part = contestants_of(settings)
+    cpus = 1 + sum(row.get("runners", 0) for row, _, _ in taking_part)
     address = ray.init(  # one cluster for all, or each would have its own, with its idle processes
-        address="local", num_cpus=16, object_store_memory=400 * 2**20, include_dashboard=False,
+        address="local", num_cpus=cpus, object_store_memory=400 * 2**20, include_dashboard=False,
         log_to_driver=False, logging_level="error",
     ).address_info["address"]  # fmt: skip
     os.environ["RAY_ADDRESS"] = address
     contestants: list[Contestant] = []
     try:
-        for row, python, words in contestants_of(settings):
+        for row, python, words in taking_part:
             print("starting", *words, file=sys.stderr, flush=True)
             contestants.append(Contestant(row, python, words))
+            for contestant in contestants[-2:-1]:  # two start at a time
+                contestant.wait()
+        contestants[-1].wait()
         for contestant in contestants:
             contestant.turn(1.0, keep=False)
         for turn in range(settings.rounds):
@@ -120,7 +128,14 @@ def main() -> None:
     result = summary(contestants)
     print("\n".join(table(result)))
     if settings.json:
-        Path(settings.json).write_text(json.dumps(result, indent=1) + "\n")
+        write(Path(settings.json), result)
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """Add ``result`` to the runs in ``path``, in place of one with the same command."""
+    runs = json.loads(path.read_text())["runs"] if path.exists() else []
+    others = [run for run in runs if run["command"] != result["command"]]
+    path.write_text(json.dumps({"runs": [*others, result]}, indent=1) + "\n")
 
 
 def read_settings(words: list[str]) -> Settings:
@@ -155,13 +170,13 @@ def contestants_of(settings: Settings) -> list[tuple[dict[str, Any], str, list[s
         if every == 4:
             row = {"who": "ours", "every": every, "runners": 0, "precision": "fp32"}
             found.append((row, mine, ["ours", *words, "runners=0", "precision=fp32", "network=default"]))
-        if settings.stock:
+        if settings.stock and every:
             row = {"who": "stock RLlib", "every": every, "runners": 0, "precision": "fp32"}
             found.append((row, mine, ["stock", *words, "padding=valid"]))
             if every == 32:
                 row = {**row, "who": "stock RLlib, its own network"}
                 found.append((row, mine, ["stock", *words, "padding=default"]))
-        if settings.cleanrl:
+        if settings.cleanrl and every:
             row = {"who": "CleanRL", "every": every, "runners": 0, "precision": "fp32"}
             found.append((row, settings.cleanrl_python, ["cleanrl", *words, f"path={settings.cleanrl}"]))
         if settings.cleanrl and every == 4:
@@ -197,7 +212,7 @@ def summary(contestants: list[Contestant]) -> dict[str, Any]:
             row["parts"], row["meanwhile"] = _shares(turns)
         rows.append(row)
     for row in rows:
-        if row["who"] == "ours" and row["precision"] in floors:
+        if row["who"] == "ours" and row["precision"] in floors and row["every"]:
             floor = 1000 / _floor_ms(floors[row["precision"]], row["every"])
             row |= {"floor_steps_per_s": round(floor, 1), "of_floor": round(row["steps_per_s"] / floor, 3)}
     return {

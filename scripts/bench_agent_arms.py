@@ -74,13 +74,13 @@ def ours(
     from rayatari.games.catalog import get_game
 
     agent = AgentConfig(
-        rollout=max(ROLLOUT, int(every / 2)),  # four updates at a time, or more
-        train_every=every, batch_size=BATCH, envs=GAMES, runners=runners, threads=threads,
+        rollout=max(ROLLOUT, int(every / 2)) if every else 16,  # four updates at a time, or more
+        train_every=every or 1e9, batch_size=BATCH, envs=GAMES, runners=runners, threads=threads,
         learning_starts=FIRST_FRAMES, replay_capacity=CAPACITY,
         precision=precision, dueling=network == "default", double=network == "default",
     )  # fmt: skip
     algorithm = build_algorithm(Config(agent=agent), get_game("breakout"))
-    while algorithm.updates < 20:
+    while every and algorithm.updates < 20:
         algorithm.training_step()
     parts = dict.fromkeys(("act", "emulator"), 0.0)
     if not runners:
