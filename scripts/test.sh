@@ -6,4 +6,4 @@ source scripts/environment.sh dev
 ruff check .
 ruff format --check .
 mypy
-OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile "$@"
+OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
