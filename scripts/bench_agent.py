@@ -216,7 +216,7 @@ def summary(contestants: list[Contestant]) -> dict[str, Any]:
             floor = 1000 / _floor_ms(floors[row["precision"]], row["every"])
             row |= {"floor_steps_per_s": round(floor, 1), "of_floor": round(row["steps_per_s"] / floor, 3)}
     return {
-        "command": " ".join([".venv/bin/python", "scripts/bench_agent.py", *sys.argv[1:]]),
+        "command": " ".join([".venv/bin/python", "scripts/bench_agent.py", *map(_nameless, sys.argv[1:])]),
         "revision": git_revision(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
@@ -225,6 +225,11 @@ def summary(contestants: list[Contestant]) -> dict[str, Any]:
         "rows": rows,
         "ratios": _ratios(rows),
     }
+
+
+def _nameless(word: str) -> str:
+    """A setting without the paths of this machine."""
+    return f"{word.partition('=')[0]}=PATH" if word.startswith("cleanrl") else word
 
 
 def _floor_ms(each: dict[str, float], every: int) -> float:

@@ -68,11 +68,14 @@ def ours(
     every: float, threads: int, runners: int, precision: Any, network: str
 ) -> Callable[[float], dict[str, Any]]:
     """The agent of this project: RLlib's Algorithm, called through its training_step."""
+    import ray
+
     from rayatari.agent.rllib.build import build_algorithm
     from rayatari.config.agent import AgentConfig
     from rayatari.config.schema import Config
     from rayatari.games.catalog import get_game
 
+    ray.init(logging_level="error", log_to_driver=False)  # the threads that print logs never rest
     agent = AgentConfig(
         rollout=max(ROLLOUT, int(every / 2)) if every else 16,  # four updates at a time, or more
         train_every=every or 1e9, batch_size=BATCH, envs=GAMES, runners=runners, threads=threads,

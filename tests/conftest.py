@@ -4,6 +4,10 @@ import signal
 
 import pytest
 
+from rayatari.memory import keep_freed_memory
+
+keep_freed_memory()  # a third of the time of tests that train is else spent on page faults
+
 # In a background job a shell has SIGINT ignored, and programs started from here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -12,6 +12,7 @@ from rayatari.config.schema import Config
 from rayatari.config.world import MapperConfig, ModelConfig, WorldConfig
 from rayatari.games.emulator import Emulator
 from rayatari.games.specs import SPECS
+from rayatari.memory import keep_freed_memory
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.neural_game import KIND, START_FRAMES, GameModel
 from rayatari.models.playable import PlayableWorld
@@ -45,6 +46,7 @@ def screens() -> NDArray[np.uint8]:
 
 def write_paddle_game(folder: Path) -> Path:
     """Train the game (some ten seconds on one core) and write its bundle."""
+    keep_freed_memory()
     torch.manual_seed(0)
     facts = GameModel(SPEC.action_names, SPEC.palette, (210, 160), 4, (0.0, 1.0), 5)
     world = LatentActionModel(CONFIG.world, facts.palette, facts.frame_shape)
@@ -74,9 +76,9 @@ def _learn(model: PlayableWorld, pictures_AHW: torch.Tensor) -> None:
         windows = Windows(frames_BTHW, shown_BT[:, 1:], nothing_BT, nothing_BT, lives_BT, none_BM)
         past_BTHW = _spoil(frames_BTHW[:, :history], changing_HW, red, generator)
         own_B = torch.zeros(BATCH, dtype=torch.bool)
-        loss, _, _ = model(
-            lesson_at(windows, past_BTHW, torch.full((BATCH,), history - 1), own_B), 1.0, generator
-        )
+        lesson = lesson_at(windows, past_BTHW, torch.full((BATCH,), history - 1), own_B)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, _, _ = model(lesson, 1.0, generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

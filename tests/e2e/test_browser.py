@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from chromium import PROGRAM, Page, chromium
-from paddle_game import CONFIG, PADDLE, PLACES, RED, SPEC, write_paddle_game
+from paddle_game import CONFIG, PADDLE, PLACES, RED, SPEC
 from PIL import Image, ImageSequence
 from websockets.sync.client import connect
 
@@ -48,18 +48,17 @@ LEFT_END = f"""(() => {{
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+def config(paddle_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A server of the paddle game, with an agent that has learned nothing."""
     folder = tmp_path_factory.mktemp("served")
     torch.manual_seed(0)
     model = PolicyModel(QNetworkConfig(4, (4, 8, 8), 16), SPEC.action_names, frame_skip=4, step=1234)
     policy = Policy(model, half_precision(QNetwork(model.network).state_dict()))
     save_policy(folder / "agent", policy, new_card(KIND, Config(), model=model_record(model)))
-    game = write_paddle_game(folder / "game")
     with socket.socket() as probe:  # a port that no other server here is likely to take
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    serve = ServeConfig(bundles=(str(game),), agents=(str(folder / "agent"),), threads=1, port=port)
+    serve = ServeConfig(bundles=(str(paddle_bundle),), agents=(str(folder / "agent"),), threads=1, port=port)
     return replace(CONFIG, serve=serve, ray=RayConfig(num_cpus=2, object_store_mb=100))
 
 

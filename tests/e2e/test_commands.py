@@ -38,9 +38,9 @@ TINY = [
     "record.players=[{player: follow, share: 1, epsilon: 0.1}]",
     "record.steps=1500", "record.shard_steps=250", "record.heldout=0.1", "record.workers=1",
     "evaluate.players=[{player: follow, epsilon: 0.1}, {player: random, epsilon: 1.0}]",
-    "agent.steps=2000", "agent.learning_starts=200", "agent.evaluation_episodes=1", "agent.final_episodes=1",
-    "agent.evaluation_every=1000", "agent.checkpoint_every=500", "agent.report_every=250",
-    "agent.replay_capacity=3000", "agent.channels=[4,4,4]", "agent.hidden=16",
+    "agent.steps=1200", "agent.learning_starts=200", "agent.evaluation_episodes=1", "agent.final_episodes=1",
+    "agent.evaluation_every=600", "agent.evaluation_steps=100", "agent.checkpoint_every=300",
+    "agent.report_every=150", "agent.replay_capacity=3000", "agent.channels=[4,4,4]", "agent.hidden=16",
 ]  # fmt: skip
 
 

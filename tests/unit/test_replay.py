@@ -190,7 +190,7 @@ def test_a_million_transitions_fit_in_eight_gigabytes():
     new_process = multiprocessing.get_context("spawn")  # this one may reuse the memory of other tests
     with ProcessPoolExecutor(1, new_process) as pool:
         written, grown = pool.submit(bytes_of_frames).result()
-    assert written < grown < 24_000 * 8_000
+    assert 0.95 * written < grown < 24_000 * 8_000  # the system counts in batches of pages
 
 
 def bytes_of_frames():

@@ -5,15 +5,17 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from serving import SHAPE, enter, frame, in_hub, say, served_config
 
 from rayatari.config.schema import Config
-from rayatari.models.neural_game import NeuralGame
+from rayatari.models.neural_game import LooseGame, NeuralGame
 from rayatari.protocol import (
     ClientMessage,
     ClientType,
     Close,
     FrameFlags,
+    FrameMessage,
     Hello,
     unpack_server,
 )
@@ -101,7 +103,7 @@ def test_realtime_keeps_its_pace_and_plays_the_latest_action(arcade: Arcade, con
 
 def test_pause_single_step_reset_and_agent(arcade: Arcade, config: Config) -> None:
     async def act(hub: Hub) -> None:
-        seat = await enter(hub, game="breakout", seed=1, fps=60)
+        seat = await enter(hub, game="breakout", seed=1, fps=20)
         await frame(seat)
         say(seat, ClientType.PAUSE, 1, 1)
         while not (shown := await frame(seat)).flags & FrameFlags.PAUSED:
@@ -139,7 +141,7 @@ def test_pause_single_step_reset_and_agent(arcade: Arcade, config: Config) -> No
 
 def test_a_finished_game_stands_still_until_it_is_reset() -> None:
     session = Session("breakout", 1, 1.0, realtime=False, terminated=True, fresh=False)
-    session.loose = object()  # type: ignore[assignment]
+    session.loose = LooseGame(torch.empty(0), torch.Generator())
     session.tell(ClientMessage(ClientType.ACTION, 1, 2))
     turn = session.next_turn(False)
     assert turn is not None
@@ -147,7 +149,8 @@ def test_a_finished_game_stands_still_until_it_is_reset() -> None:
     session.realtime = True
     assert session.next_turn(True) is None
     session.tell(ClientMessage(ClientType.RESET, 2, 5))
-    assert session.next_turn(True).kind is Kind.BEGIN  # type: ignore[union-attr]
+    turn = session.next_turn(True)
+    assert turn is not None and turn.kind is Kind.BEGIN
 
 
 def test_a_reader_that_does_not_keep_up_gets_the_newest_frames_only(arcade: Arcade, config: Config) -> None:
@@ -256,7 +259,8 @@ def test_snapshots_hold_all_of_a_session(arcade: Arcade, config: Config) -> None
             assert turn is not None
             arcade.take([turn])
         first, second = (unpack_server(turn.message, SHAPE) for turn in turns if turn)
-        assert (first.frame == second.frame).all()  # type: ignore[union-attr]
+        assert isinstance(first, FrameMessage) and isinstance(second, FrameMessage)
+        assert (first.frame == second.frame).all()
         assert copy.token == seat.session.token
         assert (copy.step, copy.sequence, copy.temperature) == (3, 3, 0.5)
 
