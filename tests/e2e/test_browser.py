@@ -206,6 +206,13 @@ def test_thumbs_play_on_a_screen_of_360_pixels(page: Page) -> None:
         page.wait(f"{LEFT_END} === {PLACES['NOOP']}")
 
 
+def test_the_picture_never_pushes_the_thumbs_off_the_screen(page: Page) -> None:
+    page.size(360, 740, touch=True)
+    page.wait("innerWidth === 360")
+    bottom = "document.querySelector('#fire').getBoundingClientRect().bottom"
+    assert page.js(f"document.querySelector('#screen').style.height = '2000px', {bottom}") <= 740
+
+
 def test_a_gamepad_plays(page: Page) -> None:
     page.js(
         "window.stick = {connected: true, index: 0, axes: [0, 0], buttons: [{pressed: true}]};"

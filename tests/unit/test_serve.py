@@ -96,7 +96,8 @@ def test_realtime_keeps_its_pace_and_plays_the_latest_action(arcade: Arcade, con
         frames = [await frame(seat) for _ in range(20)]
         assert all(f.action == 2 and f.echo == 3 for f in frames[1:])  # one may be under way already
         assert 0.8 < time.monotonic() - started < 5
-        assert [f.step for f in frames] == list(range(1, 21))
+        steps = [f.step for f in frames]
+        assert steps == sorted(set(steps)) and steps[-1] <= 22  # a late reader gets the newest frame
 
     in_hub(arcade, config.serve, act)
 
