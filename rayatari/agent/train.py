@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ from rayatari.config.schema import Config
 from rayatari.errors import UserError
 from rayatari.games.catalog import get_game
 from rayatari.games.spec import GameSpec
-from rayatari.paths import stage_dir
+from rayatari.paths import shipped_agent, stage_dir
 from rayatari.progress import progress
 from rayatari.records import MetricsLog
 from rayatari.seeding import EVALUATION_SEED
@@ -46,7 +46,10 @@ def run(config: Config) -> None:
     checkpoint = latest_checkpoint(folder / "checkpoints")
     if checkpoint is not None:
         _check_resumable(checkpoint, config)
+    first = _first_policy(config, spec) if checkpoint is None else None
     with _backend(config, spec) as algorithm:
+        if first is not None:
+            algorithm.begin_from(first.weights)
         training = AgentTraining(config, spec, folder, checkpoint, algorithm)
         try:
             training.train()
@@ -76,6 +79,9 @@ class Algorithm(Protocol):
 
     def policy_weights(self) -> Mapping[str, Tensor]:
         """The network's weights of this moment, float16 by name."""
+
+    def begin_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`policy_weights` gave, before the first step."""
 
     def save_to_path(self, path: Path) -> object:
         """Write a resumable state."""
@@ -274,6 +280,30 @@ def _check_resumable(checkpoint: Checkpoint, config: Config) -> None:
             f"the checkpoint {checkpoint.path} was made with other settings ({', '.join(changed)}): "
             "go back to them, or remove the folder to start anew"
         )
+
+
+def _first_policy(config: Config, spec: GameSpec) -> Policy | None:
+    """The policy that training begins from, if one; UserError when it is of another game or network."""
+    named = config.agent.start_from
+    if not named:
+        return None
+    folder = shipped_agent(config.game) if named == "shipped" else Path(named)
+    if folder is None:
+        raise UserError(f"no agent of {config.game} comes with the package: change agent.start_from")
+    policy = load_policy(folder)
+    if policy.action_names != spec.action_names:
+        raise UserError(
+            f"the policy in {folder} plays another game than {config.game}: change agent.start_from"
+        )
+    wanted, found = (
+        asdict(network) for network in (playing(network_config(config.agent, spec)), policy.model.network)
+    )
+    other = [f"{name} is {found[name]}, not {wanted[name]}" for name in wanted if wanted[name] != found[name]]
+    if other:
+        raise UserError(
+            f"the network of the policy in {folder} differs ({', '.join(other)}): set agent.* to its sizes"
+        )
+    return policy
 
 
 def _passed(before: int, now: int, every: int) -> bool:

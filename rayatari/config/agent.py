@@ -20,6 +20,9 @@ class AgentConfig:
     """Environment steps to train for, all games together."""
     minutes: float = 0.0
     """Wall-clock minutes after which training ends even so, evaluations included; 0 is no limit."""
+    start_from: str = ""
+    """Policy bundle that training begins from, a folder, or ``shipped`` for the game's own in the package;
+    empty begins untrained. The network's settings must be the bundle's."""
     learning_starts: int = 20_000
     """Frames in the replay memory before the first update."""
     train_every: float = 4.0

@@ -136,6 +136,10 @@ class LocalDQN:
         """The network's weights of this moment, float16 by name, as a policy bundle keeps them."""
         return half_precision(self.learner.network.state_dict())
 
+    def begin_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over a policy's weights before the first step."""
+        self.learner.begin_from(weights)
+
     def save_to_path(self, path: Path) -> None:
         """Write a resumable state, the replay memory included if so configured."""
         path.mkdir(parents=True, exist_ok=True)

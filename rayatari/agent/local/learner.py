@@ -1,7 +1,7 @@
 """One update of the networks: draw, loss, gradient, Adam, priorities. On a GPU it is one CUDA graph."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -95,6 +95,12 @@ class Learner:
         """Take the newest frames of the games ``first`` on into the statistics of novelty."""
         if self.curiosity is not None:
             self.curiosity.observe(frames_GHW, first)
+
+    def begin_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over a policy's weights. Must come before the first update."""
+        for student in self._students():
+            student.network.load_state_dict(weights, strict=False)  # a policy holds no noise
+            student.copy_to_target()
 
     def state(self) -> dict[str, Tensor]:
         """Weights, optimizers and running statistics as named tensors on the CPU."""

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -208,6 +208,11 @@ class AtariDQN(DQN):
         prefix = "network."
         return half_precision({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
 
+    def begin_from(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take over a policy's weights, on learners and runners, before the first step."""
+        self.learner_group.foreach_learner(partial(_begin, weights=weights))
+        self._sync_weights()
+
     def cleanup(self) -> None:
         """Stop all that runs."""
         self._playing.stop()
@@ -274,6 +279,12 @@ def _to_rllib(batch: ReplayBatch) -> MultiAgentBatch:
 
 def _show(learner: AtariDQNLearner, views: torch.Tensor, first: int) -> None:
     learner.observe(views, first)
+
+
+def _begin(learner: AtariDQNLearner, weights: Mapping[str, torch.Tensor]) -> None:
+    for network, target in learner.module[DEFAULT_MODULE_ID].get_target_network_pairs():
+        network.load_state_dict(weights, strict=False)  # a policy holds no noise
+        target.load_state_dict(network.state_dict())
 
 
 def _take_errors(result: Any) -> NDArray[np.float32]:
