@@ -37,7 +37,8 @@ from rayatari.dataset.chunk import Chunk
 from rayatari.dataset.reader import read_chunks
 from rayatari.games.readers import get_reader
 from rayatari.games.readers.breakout import BreakoutReading
-from rayatari.models.decoder import Sight
+from rayatari.models.decoder import Drawing, PaintedDrawing, Sight
+from rayatari.models.frames import one_hot
 from rayatari.models.neural_game import NeuralGame
 
 BATCH = 25
@@ -157,12 +158,29 @@ def draw(
         sight: Sight = game._look()
         vectors = world.quantizer.vectors(torch.from_numpy(codes))
         mixed = game.model.mix(sight, vectors, game._with_earlier(actions))
-        logits = world.decoder.draw(sight, mixed).float()
-    B, h, w, P, _ = logits.shape
+        drawing = world.decoder.draw(sight, mixed)
+        chances = chances_of(drawing)
+    B, h, w, P, _ = chances.shape
     side = world.decoder.patch
-    chances = logits.softmax(3).permute(0, 3, 1, 2, 4).reshape(B, P, h, w, side, side)
+    chances = chances.permute(0, 3, 1, 2, 4).reshape(B, P, h, w, side, side)
     chances = chances.permute(0, 1, 2, 4, 3, 5).reshape(B, P, h * side, w * side)
-    return world.codec.decode(world.drawn(logits)), world.codec.crop(chances).numpy()
+    return world.codec.decode(drawing.frame()), world.codec.crop(chances).numpy()
+
+
+def chances_of(drawing: Drawing) -> torch.Tensor:
+    """The chances of all colours of each pixel, (B, h, w, P, S)."""
+    if isinstance(drawing, PaintedDrawing):
+        return drawing.logits_BhwPS.float().softmax(3)
+    colors, chosen = drawing.choice.colors, drawing.scores_BhwK.float().softmax(-1)
+    painted = drawing._paint(None).float().softmax(1).view(*chosen.shape[:3], colors, -1)
+    chances = painted * chosen[..., colors + 1, None, None] + chosen[..., 1 : colors + 1, None]
+    chances += one_hot(drawing.last_BhwS, colors).float() * chosen[..., :1, None]
+    for move in range(len(drawing.choice.offsets_M2)):
+        share = chosen[..., colors + 2 + move]
+        if float(share.max()) > 1e-3:
+            carried = drawing._carried(torch.full(share.shape, move))
+            chances += one_hot(carried, colors).float() * share[..., None, None]
+    return chances
 
 
 def fate(drawn: BreakoutReading, ball: tuple[int, int]) -> str:

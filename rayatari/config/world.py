@@ -15,6 +15,9 @@ class ModelConfig:
     codes and a glance at the present at the codes' resolution (configs/ancestor.yaml)."""
     patch: int = 4
     """Side of the square of pixels that one cell of the finest feature map stands for."""
+    moves: int = 0
+    """Displacements among which a patch may choose where its next content comes from, measured on the
+    dataset; 0 draws every pixel by its colour alone."""
     channels: tuple[int, ...] = (32, 64, 128, 192)
     """Decoder channels from the finest level to the bottleneck; each level halves height and width."""
     encoder_channels: tuple[int, ...] = (24, 48, 96, 128)

@@ -6,6 +6,7 @@ halves, so that the mapper can look at the bottleneck before it chooses the code
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from rayatari.config.world import ModelConfig
 from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
 from rayatari.models.frames import from_patches, likeliest, one_hot, to_patches
+from rayatari.models.losses import palette_loss
+from rayatari.models.moves import MoveChoice, MovedDrawing
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,29 @@ class Sight:
             tuple(torch.cat(level) for level in skips),
             torch.cat([sight.last_BhwS for sight in sights]),
         )
+
+
+@dataclass(frozen=True)
+class PaintedDrawing:
+    """Palette logits of the next frame, a choice of its own for each pixel."""
+
+    logits_BhwPS: Tensor
+
+    def loss(self, next_BhwS: Tensor, weights_BhwS: Tensor) -> Tensor:
+        """Weighted mean cross-entropy, in nats, on the next frame's classes."""
+        return palette_loss(self.logits_BhwPS, next_BhwS, weights_BhwS)
+
+    def frame(self) -> Tensor:
+        """The most likely frame, classes uint8 (B, H, W)."""
+        side = math.isqrt(self.logits_BhwPS.shape[-1])
+        colors_last = self.logits_BhwPS.transpose(
+            -1, -2
+        ).contiguous()  # a strided argmax is five times slower
+        return from_patches(colors_last.argmax(-1).to(torch.uint8), side)
+
+
+Drawing = PaintedDrawing | MovedDrawing
+"""A next frame before it is decided: ``loss`` judges it, ``frame`` decides for the likeliest."""
 
 
 class FramePatches(nn.Linear):
@@ -88,6 +114,7 @@ class Decoder(nn.Module):
         self.pixels = nn.Linear(channels[0], pixels)
         self.copy = nn.Parameter(torch.tensor(6.0))
         zero(self.pixels)
+        self.choice = MoveChoice(channels[0], colors, config.patch, config.moves) if config.moves else None
 
     def look(self, past_BTHW: Tensor) -> Sight:
         """Take in the last T = history frames, classes uint8 (B, T, H, W)."""
@@ -121,17 +148,24 @@ class Decoder(nn.Module):
         mixed: Tensor = self.middle(sight.past_BChw + entered_BChw)
         return mixed
 
-    def draw(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
-        """Logits (B, h, w, P, S) of the next frame, in patches."""
-        change_BhwX = self.pixels(self._rise(sight, mixed_BChw))
-        copied_BhwPS = self.copy * one_hot(sight.last_BhwS, self.colors)
-        return change_BhwX.unflatten(3, (self.colors, -1)) + copied_BhwPS
+    def draw(self, sight: Sight, mixed_BChw: Tensor) -> Drawing:
+        """The next frame, to be judged or decided."""
+        features_BhwC = self._rise(sight, mixed_BChw)
+        if self.choice is not None:
+            scores_BhwK = self.choice.scores(features_BhwC)
+            return MovedDrawing(
+                scores_BhwK, features_BhwC, sight.last_BhwS, self.choice, self.pixels, self.copy
+            )
+        change_BhwPS = self.pixels(features_BhwC).unflatten(3, (self.colors, -1))
+        return PaintedDrawing(change_BhwPS + self.copy * one_hot(sight.last_BhwS, self.colors))
 
     def draw_frame(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
         """The likeliest next frame, classes uint8 (B, H, W): what :meth:`draw` gives the highest logits.
 
         Each colour's logits lie in a plane of their own here, which is what a CPU compares fast.
         """
+        if self.choice is not None:
+            return self.draw(sight, mixed_BChw).frame()
         B, h, w, S = sight.last_BhwS.shape
         features_MC = self._rise(sight, mixed_BChw).flatten(0, 2)
         weight_XC, bias_X1 = self.pixels.weight.to(features_MC.dtype), self.pixels.bias[:, None]

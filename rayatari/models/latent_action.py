@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from rayatari.config.world import ModelConfig, WorldConfig
 from rayatari.models.blind import make_decoder
+from rayatari.models.decoder import Drawing, PaintedDrawing
 from rayatari.models.encoder import LatentActionEncoder
-from rayatari.models.frames import FrameCodec, corrupt, from_patches, to_patches
-from rayatari.models.losses import changed_error, near_motion, palette_loss, pixel_error, pixel_weights
+from rayatari.models.frames import FrameCodec, corrupt, to_patches
+from rayatari.models.losses import changed_error, near_motion, pixel_error, pixel_weights
 from rayatari.models.perceptual import Perception
 from rayatari.models.quantizer import code_perplexity, make_quantizer
 from rayatari.models.windows import Lesson
@@ -75,13 +76,13 @@ class LatentActionModel(nn.Module):
         shown_B = random_B >= self.config.code_dropout
         sight = self.decoder.look(corrupt(past_BTHW, self.config.corruption, generator))
         mixed_BChw = self.decoder.mix(sight, self.decoder.enter_codes(found.vectors_BND, shown_B))
-        logits_BhwPS = self.decoder.draw(sight, mixed_BChw)
+        drawing = self.decoder.draw(sight, mixed_BChw)
 
         motion = losses.motion + (losses.motion_final - losses.motion) * progress
-        frame = self.frame_loss(past_BTHW, logits_BhwPS, next_BHW, motion)
+        frame = self.frame_loss(past_BTHW, drawing, next_BHW, motion)
         loss = frame + losses.commitment * found.commitment - losses.entropy * found.entropy
         with torch.no_grad():
-            predicted_BHW = self.drawn(logits_BhwPS)
+            predicted_BHW = drawing.frame()
             pixels = (predicted_BHW, present_BHW, next_BHW)
             logs = {
                 "loss": loss.detach(),
@@ -96,7 +97,7 @@ class LatentActionModel(nn.Module):
         return loss, logs, predicted_BHW
 
     def frame_loss(
-        self, past_BTHW: Tensor, logits_BhwPS: Tensor, next_BHW: Tensor, motion: float | Tensor
+        self, past_BTHW: Tensor, drawing: Drawing, next_BHW: Tensor, motion: float | Tensor
     ) -> Tensor:
         """How wrong a predicted frame is: palette cross-entropy, and what the agent would see of it.
 
@@ -111,15 +112,11 @@ class LatentActionModel(nn.Module):
         weights_BhwS = pixel_weights(shown_BhwS, next_BhwS, motion, colors_P)
         if losses.near:
             weights_BhwS = weights_BhwS + losses.near * near_motion(past_BTHW, side)
-        loss = palette_loss(logits_BhwPS, next_BhwS, weights_BhwS)
+        loss = drawing.loss(next_BhwS, weights_BhwS)
         if self.perception is not None:
-            loss = loss + losses.perceptual * self.perception(past_BTHW, logits_BhwPS, next_BHW)
+            assert isinstance(drawing, PaintedDrawing)
+            loss = loss + losses.perceptual * self.perception(past_BTHW, drawing.logits_BhwPS, next_BHW)
         return loss
-
-    def drawn(self, logits_BhwPS: Tensor) -> Tensor:
-        """The most likely frame, classes uint8 (B, H, W)."""
-        colors_last = logits_BhwPS.transpose(-1, -2).contiguous()  # a strided argmax is five times slower
-        return from_patches(colors_last.argmax(-1).to(torch.uint8), self.decoder.patch)
 
     def true_codes(self, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
         """Codes (B, N) that explain the step from one frame to the next."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rayatari.config.world import MapperConfig
 from rayatari.models.blocks import zero
-from rayatari.models.decoder import Sight
+from rayatari.models.decoder import Drawing, Sight
 from rayatari.models.frames import corrupt
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
@@ -21,8 +21,8 @@ from rayatari.models.windows import Lesson
 class Prediction:
     """One predicted step."""
 
-    logits_BhwPS: Tensor
-    """Palette logits of the next frame, in patches."""
+    drawing: Drawing
+    """The next frame, not decided yet."""
     scores_BNK: Tensor
     """The mapper's logits."""
     outcomes: tuple[Tensor, Tensor, Tensor]
@@ -80,7 +80,7 @@ class PlayableWorld(nn.Module):
         parts |= self._outcome_losses(predicted, lesson)
         loss = self._weigh(parts)
         with torch.no_grad():
-            drawn_BHW = self.world.drawn(predicted.logits_BhwPS)
+            drawn_BHW = predicted.drawing.frame()
             pixels = (drawn_BHW, lesson.present_BHW, lesson.next_BHW)
             right_BN = (predicted.scores_BNK.argmax(-1) == true_BN) & hidden_BN
             logs = {
@@ -162,7 +162,7 @@ class PlayableWorld(nn.Module):
         weights = self.world.config.losses
         motion = weights.motion_mapper + (weights.motion_final - weights.motion_mapper) * progress
         return {
-            "frame": self.world.frame_loss(past_BTHW, predicted.logits_BhwPS, next_BHW, motion),
+            "frame": self.world.frame_loss(past_BTHW, predicted.drawing, next_BHW, motion),
             "code": self._code_loss(predicted.scores_BNK, true_BN, hidden_BN),
         }
 

@@ -24,6 +24,7 @@ from rayatari.training.stage import (
     StageTask,
     attach_perception,
     bundle_weights,
+    check_world,
     dataset_path,
     kept_metrics,
     matching_info,
@@ -124,6 +125,7 @@ def run(config: Config) -> None:
     folder = stage_dir(config, "mapper")
     if finished_already(folder, config, KIND, "mapper"):
         return
+    check_world(config.world)
     info = matching_info(config)
     task = MapperTask(config, info, dataset_path(config))
     state = run_backend(task, folder)

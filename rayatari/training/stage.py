@@ -10,6 +10,7 @@ import torch
 
 from rayatari.agent.policy import load_policy
 from rayatari.config.schema import Config
+from rayatari.config.world import WorldConfig
 from rayatari.dataset import storage
 from rayatari.dataset.info import DatasetInfo, read_info
 from rayatari.dataset.windows import WindowBatch
@@ -94,6 +95,22 @@ def matching_info(config: Config) -> DatasetInfo:
             f"set game={info.game}, or world.dataset to one of {config.game}"
         )
     return info
+
+
+def check_world(world: WorldConfig) -> None:
+    """Raise UserError when settings of the model are out of range or contradict each other."""
+    sizes = world.model
+    if sizes.history < 2:
+        raise UserError(f"world.model.history={sizes.history}: one frame shows no velocity, 2 are needed")
+    if sizes.moves < 0:
+        raise UserError(f"world.model.moves={sizes.moves} must not be negative")
+    if sizes.moves and sizes.decoder == "blind":
+        raise UserError("world.model.decoder=blind sees nothing to be moved: set world.model.moves=0")
+    if sizes.moves and world.losses.perceptual:
+        raise UserError(
+            "world.losses.perceptual needs a colour's probability for each pixel, which moved patches do not "
+            "have: set it or world.model.moves to 0"
+        )
 
 
 def run_backend(task: Task, folder: Path) -> dict[str, Any]:

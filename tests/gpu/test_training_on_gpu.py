@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from recorded import COUNTING, record_counting
-from worlds import MAPPER, WORLD
+from worlds import MAPPER, SIZES, WORLD
 
 from rayatari.config.runtime import TrainingConfig
 from rayatari.config.world import OptimizerConfig
@@ -23,14 +23,14 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 STEPS = 12
 
 
-@pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_a_graph_of_a_step_learns_what_the_step_learns(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "moves"), [("adamw", 0), ("muon", 0), ("muon", 8)])
+def test_a_graph_of_a_step_learns_what_the_step_learns(tmp_path: Path, kind: str, moves: int) -> None:
     record_counting(tmp_path)
     config = replace(
         COUNTING,
         training=TrainingConfig(backend="local", device="cuda", precision="fp32"),
         world=replace(
-            WORLD, dataset=str(tmp_path), code_dropout=0.0, corruption=0.0,
+            WORLD, dataset=str(tmp_path), code_dropout=0.0, corruption=0.0, model=replace(SIZES, moves=moves),
             optimizer=OptimizerConfig(kind=kind, batch=4, lr=1e-3, warmup=2),
         ),
         mapper=MAPPER,

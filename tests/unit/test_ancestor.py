@@ -6,6 +6,7 @@ import torch
 from worlds import MAPPER, PALETTE, SIZES, WORLD, lesson
 
 from rayatari.config.load import load_config
+from rayatari.models.decoder import PaintedDrawing
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.playable import PlayableWorld
 from rayatari.models.sampling import sample_step
@@ -32,7 +33,9 @@ def reached(config) -> float:
     def drawn(frames: torch.Tensor) -> torch.Tensor:
         sight = model.decoder.look(frames)
         entered = model.decoder.enter_codes(model.quantizer.vectors(codes))
-        return model.decoder.draw(sight, model.decoder.mix(sight, entered))
+        drawing = model.decoder.draw(sight, model.decoder.mix(sight, entered))
+        assert isinstance(drawing, PaintedDrawing)
+        return drawing.logits_BhwPS
 
     with torch.no_grad():
         before, hits, tries = drawn(past), 0, 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from game_bundle import write_game
-from worlds import MAPPER
+from worlds import MAPPER, MOVING
 
 from rayatari.config.runtime import EmulatorConfig
 from rayatari.errors import UserError
@@ -58,6 +58,15 @@ def test_a_shipped_game_draws_the_same_frames_in_onnx_from_a_real_start(tmp_path
     past = step.model.world.codec.encode(np.stack([frames[-4:], frames[-14:-10]]))
     actions = np.random.default_rng(0).integers(len(about["action_names"]), size=(STEPS // 4, 2)).repeat(4, 0)
     assert roll_out(SHIPPED / game, tmp_path / "game.onnx", past, actions) > STEPS // 2
+
+
+@pytest.mark.slow
+def test_moved_patches_are_the_same_in_onnx(tmp_path: Path) -> None:
+    folder = write_game(tmp_path / "bundle", world=MOVING)
+    export_onnx(folder, tmp_path / "game.onnx")
+    past = torch.randint(0, 5, (2, 4, 224, 160), dtype=torch.uint8)
+    actions = np.random.default_rng(0).integers(4, size=(6, 2))
+    assert roll_out(folder, tmp_path / "game.onnx", past, actions) == 6
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ def test_the_likeliest_colour_is_the_argmax_and_the_first_of_equals() -> None:
 def test_a_frame_is_drawn_as_its_logits_say() -> None:
     model, past = small_playable().world.eval(), moving_square(2, 4)
     sight = model.decoder.look(past)
-    logits = model.decoder.draw(sight, sight.past_BChw)
-    assert torch.equal(model.decoder.draw_frame(sight, sight.past_BChw), model.drawn(logits))
+    drawing = model.decoder.draw(sight, sight.past_BChw)
+    assert torch.equal(model.decoder.draw_frame(sight, sight.past_BChw), drawing.frame())
 
 
 @needs_bf16

@@ -14,6 +14,7 @@ SIZES = ModelConfig(
     channels=(8, 8, 8, 16), encoder_channels=(8, 8, 8, 8), codes=16, code_dim=4, mapper_channels=16
 )
 WORLD = WorldConfig(model=SIZES)
+MOVING = replace(WORLD, model=replace(SIZES, moves=8))
 MAPPER = MapperConfig(unroll=2, unroll_from=0.5)
 
 
@@ -22,9 +23,9 @@ def small_world(**settings: object) -> LatentActionModel:
     return LatentActionModel(replace(WORLD, **settings), PALETTE, (210, 160))
 
 
-def small_playable(config: MapperConfig = MAPPER) -> PlayableWorld:
+def small_playable(config: MapperConfig = MAPPER, world: WorldConfig = WORLD) -> PlayableWorld:
     torch.manual_seed(0)
-    model = PlayableWorld(small_world(), config, actions=4, rewards=3, lives=6)
+    model = PlayableWorld(small_world(model=world.model), config, actions=4, rewards=3, lives=6)
     with torch.no_grad():  # an untrained decoder only copies: let it draw something of its own
         torch.nn.init.normal_(model.world.decoder.pixels.weight, std=0.5)
         model.world.decoder.copy.fill_(1.0)
@@ -32,6 +33,11 @@ def small_playable(config: MapperConfig = MAPPER) -> PlayableWorld:
         for layer in model.action.before or ():  # past actions are silent before training
             for parameter in layer.parameters():
                 torch.nn.init.normal_(parameter, std=2.0)
+        if (choice := model.world.decoder.choice) is not None:
+            choice.offsets_M2.copy_(torch.randint(-16, 17, choice.offsets_M2.shape))
+            torch.nn.init.normal_(choice.scores.weight)
+            choice.scores.bias[:] = 4 * torch.rand(choice.scores.bias.shape)
+            choice.scores.bias[1 + len(PALETTE)] = 4.0  # some patches are painted
     return model
 
 
