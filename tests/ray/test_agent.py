@@ -108,6 +108,15 @@ def test_runners_play_on_with_the_learners_weights(algorithm):
         torch.testing.assert_close(played[name], value)
 
 
+def test_learner_target_and_runners_begin_from_a_policy(algorithm):
+    weights = {name: torch.randn_like(value) for name, value in algorithm.policy_weights().items()}
+    algorithm.begin_from(weights)
+    module = network_of(algorithm)
+    for network in (module.network, module.target, algorithm.env_runner.module.network):
+        for name, value in weights.items():
+            torch.testing.assert_close(network.state_dict()[name], value.float())
+
+
 def test_environment_steps_count_actions_and_nothing_else(algorithm):
     replay = algorithm.local_replay_buffer
     held = sum(int((replay.outcomes[lane, :n] != LAST).sum()) for lane, n in enumerate(replay.held()))

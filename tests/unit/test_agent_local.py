@@ -211,6 +211,28 @@ def test_training_ends_at_the_time_limit_with_a_bundle(tmp_path):
     assert 0 < card.metrics["step"] < 1_000_000
 
 
+def test_training_begins_from_a_bundle_and_says_when_it_does_not_fit(tmp_path):
+    first = replace(CONFIG, runs=str(tmp_path), name="first", agent=replace(TINY, steps=300))
+    train.run(first)
+    bundle = stage_dir(first, "agent")
+    then = replace(first, name="then", agent=replace(first.agent, start_from=str(bundle), lr=1e-12))
+    train.run(then)
+    for name, value in load_policy(bundle).weights.items():
+        torch.testing.assert_close(load_policy(stage_dir(then, "agent")).weights[name], value)
+    for settings, named in (
+        ({"hidden": 16}, "hidden is 8, not 16"),
+        ({"start_from": str(tmp_path)}, "artifact not found"),
+        ({"start_from": "shipped"}, "channels is"),
+    ):
+        wrong = replace(then, name="wrong", agent=replace(then.agent, **settings))
+        with pytest.raises(UserError, match=named):
+            train.run(wrong)
+    with pytest.raises(UserError, match="no agent of beam_rider comes with the package"):
+        train.run(replace(then, game="beam_rider", name="beam", agent=replace(TINY, start_from="shipped")))
+    with pytest.raises(UserError, match="plays another game than pong"):
+        train.run(replace(then, game="pong", name="pong"))
+
+
 def test_side_by_side_evaluation_scores_each_game_once():
     noop = np.array([[1.0, 0, 0, 0]], np.float32)  # never serves: no points until the limit
     limit = EmulatorConfig(max_steps=40)
