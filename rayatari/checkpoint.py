@@ -6,6 +6,7 @@ The card is written last, so a folder with a card is a finished artifact.
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def new_card(kind: str, config: Config, **fields: Any) -> Card:
         game=config.game,
         config=asdict(config),
         command=" ".join(["rayatari", *sys.argv[1:]]),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        created=_now(),
         revision=git_revision(),
         versions=package_versions(),
         **fields,
@@ -158,6 +159,22 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def provenance() -> dict[str, Any]:
+    """Where and when a result was made: machine, revision, versions, and this moment in UTC."""
+    torch = sys.modules.get("torch")  # a result without it needs no GPU
+    gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_available() else "no GPU"
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {gpu}",
+        "revision": git_revision(),
+        "versions": package_versions(),
+        "created": _now(),
+    }
 
 
 @cache

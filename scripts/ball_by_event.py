@@ -17,10 +17,7 @@ bricks and paddle, where a ball has 8.
 
 import argparse
 import json
-import os
-import platform
 import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rayatari.checkpoint import git_revision, package_versions
+from rayatari.checkpoint import provenance
 from rayatari.dataset.chunk import Chunk
 from rayatari.dataset.reader import read_chunks
 from rayatari.games.readers import get_reader
@@ -195,10 +192,7 @@ def described(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "command": " ".join(["python", "scripts/ball_by_event.py", "DATASET", *sys.argv[2:]]),
         "bundle": str(options.bundle),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-        "revision": git_revision(),
-        "versions": package_versions(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **provenance(),
     }
 
 

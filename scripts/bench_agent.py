@@ -9,11 +9,9 @@ seconds, so that noise from other programs falls on all of them. Settings are ke
 
 import json
 import os
-import platform
 import secrets
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
@@ -187,7 +185,7 @@ def contestants_of(settings: Settings) -> list[tuple[dict[str, Any], str, list[s
 
 def summary(contestants: list[Contestant]) -> dict[str, Any]:
     """All that was measured, as written to ``json``."""
-    from rayatari.checkpoint import git_revision, package_versions
+    from rayatari.checkpoint import provenance
 
     floors = {}
     rows = []
@@ -217,10 +215,7 @@ def summary(contestants: list[Contestant]) -> dict[str, Any]:
             row |= {"floor_steps_per_s": round(floor, 1), "of_floor": round(row["steps_per_s"] / floor, 3)}
     return {
         "command": " ".join([".venv/bin/python", "scripts/bench_agent.py", *map(_nameless, sys.argv[1:])]),
-        "revision": git_revision(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-        "versions": package_versions(),
+        **provenance(),
         "floor_ms": floors,
         "rows": rows,
         "ratios": _ratios(rows),

@@ -11,7 +11,6 @@ driver: their steps per second, what the driver can take, and the share of its c
 import argparse
 import json
 import os
-import platform
 import secrets
 import sys
 import time
@@ -128,16 +127,13 @@ def curve(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def described() -> dict[str, Any]:
-    from rayatari.checkpoint import git_revision, package_versions
+    from rayatari.checkpoint import provenance
 
     return {
         "command": " ".join(["python", "scripts/bench_runners.py", *sys.argv[1:]]),
         "note": f"{GAMES} games a runner, rollouts of {ROLLOUT} steps; milliseconds of processor time; the "
         "curve is computed from them: a core for every runner, one of the driver for all but updates",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-        "revision": git_revision(),
-        "versions": package_versions(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **provenance(),
     }
 
 

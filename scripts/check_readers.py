@@ -7,11 +7,10 @@ Frames are emulator frames (frame skip 1), every third one, of the players in
 """
 
 import argparse
-import time
 from dataclasses import asdict
 from pathlib import Path
 
-from rayatari.checkpoint import git_revision, package_versions
+from rayatari.checkpoint import provenance
 from rayatari.evaluate.reader_check import HOLD, check_reader, players_of
 from rayatari.games.catalog import get_game
 from rayatari.games.memory import CHECKS
@@ -29,9 +28,7 @@ def main() -> None:
     command = f"python scripts/check_readers.py --frames {arguments.frames} --every {arguments.every}"
     results = {
         "command": command,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "revision": git_revision(),
-        "versions": package_versions(),
+        **provenance(),
         "games": {game: _check(game, arguments.frames, arguments.every) for game in arguments.games},
     }
     write_json(arguments.out, results)

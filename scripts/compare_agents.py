@@ -28,7 +28,7 @@ from rayatari.agent.network import playing
 from rayatari.agent.parts import exploration, network_config
 from rayatari.agent.policy import Policy, PolicyModel
 from rayatari.agent.settings import check_settings
-from rayatari.checkpoint import git_revision, package_versions
+from rayatari.checkpoint import provenance
 from rayatari.config.load import load_config
 from rayatari.config.schema import Config
 from rayatari.games.catalog import get_game
@@ -133,10 +133,8 @@ def write(options: argparse.Namespace, runs: list[dict[str, Any]]) -> None:
         "note": "processor time of one thread; curve: seconds, environment steps, training score; curve_mean:"
         " mean of that score over the run; mean: of the final evaluation",
         "base": asdict(replace(Config().agent, **BASE)),
+        **provenance(),
         "machine": f"one thread, {platform.machine()}",
-        "revision": git_revision(),
-        "versions": package_versions(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "runs": runs,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)

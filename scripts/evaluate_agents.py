@@ -24,7 +24,7 @@ import torch
 from rayatari.agent.evaluation import evaluate_policy
 from rayatari.agent.policy import KIND, load_policy
 from rayatari.agent.reference import REFERENCES, human_normalised
-from rayatari.checkpoint import Card, git_revision, package_versions, read_card
+from rayatari.checkpoint import Card, provenance, read_card
 from rayatari.config.runtime import EmulatorConfig
 from rayatari.games.catalog import get_game
 from rayatari.paths import write_json
@@ -80,10 +80,8 @@ def evaluate_bundle(bundle: Path, options: argparse.Namespace) -> dict[str, Any]
         "reference": asdict(REFERENCES[card.game]) if card.game in REFERENCES else None,
         "command": f"python scripts/evaluate_agents.py {shown(bundle)} --episodes {options.episodes} "
         f"--epsilon {options.epsilon:g} --protocols {' '.join(f'{s:g}:{n}' for s, n in options.protocols)}",
+        **provenance(),
         "machine": f"{cpu_count()} cores, {platform.machine()}, torch threads {options.threads}",
-        "revision": git_revision(),
-        "versions": package_versions(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "evaluations": [evaluate(bundle, card, *chosen, options) for chosen in options.protocols],
     }
 

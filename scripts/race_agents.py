@@ -14,8 +14,6 @@ gymnasium==0.29.1 ale-py==0.9.1 opencv-python-headless tyro tensorboard "setupto
 
 import argparse
 import json
-import os
-import platform
 import signal
 import subprocess
 import sys
@@ -172,7 +170,7 @@ def thin(points: list[list[Any]], end: float) -> list[list[Any]]:
 
 
 def write(options: argparse.Namespace, runs: list[dict[str, Any]]) -> None:
-    from rayatari.checkpoint import git_revision, package_versions
+    from rayatari.checkpoint import provenance
     from rayatari.paths import write_json
 
     words = ["python scripts/race_agents.py", f"--game {options.game} --minutes {options.minutes:g}"]
@@ -184,10 +182,7 @@ def write(options: argparse.Namespace, runs: list[dict[str, Any]]) -> None:
         "note": f"curve: seconds from the start of the process, environment steps, mean score of the latest "
         f"{WINDOW} training games; all runs one after the other, each with all cores",
         "settings": [*OURS, *options.settings],
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU",
-        "revision": git_revision(),
-        "versions": package_versions(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **provenance(),
         "runs": runs,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)

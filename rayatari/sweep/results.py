@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import platform
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from rayatari.checkpoint import git_revision, package_versions
+from rayatari.checkpoint import provenance
 from rayatari.config.load import load_config
 from rayatari.config.schema import Config
 from rayatari.errors import UserError
@@ -105,11 +102,8 @@ def results(
     """The sweep as a record for ``results/``: what was asked, on what machine, and every trial."""
     return {
         "command": command,
-        "revision": git_revision(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **provenance(),
         "seed": config.seed,
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-        "versions": package_versions(),
         "seconds": round(seconds),
         "game": config.game,
         "sweep": asdict(plan.file),
