@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -179,3 +180,12 @@ def test_the_top_level_is_the_fixed_one() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     folders = {name.split("/")[0] for name in tracked.stdout.splitlines() if "/" in name}
     assert folders <= {"rayatari", "configs", "scripts", "tests", "docs", "results", "cluster", ".ci"}
+
+
+def test_a_wheel_holds_all_that_is_shipped() -> None:
+    """Shipped agents lie deeper than neural games: a pattern had left them out of every wheel."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = settings["tool"]["setuptools"]["package-data"]["rayatari"]
+    packed = {path for pattern in patterns for path in PACKAGE.glob(pattern) if path.is_file()}
+    shipped = {path for path in (PACKAGE / "pretrained").rglob("*") if path.is_file()}
+    assert shipped == packed and any("agents" in path.parts for path in shipped)
