@@ -128,6 +128,7 @@ def describe(card: Card, bundle: Path) -> dict[str, Any]:
         "frames": card.model["step"] * card.model["frame_skip"],
         "training_seconds": card.seconds,
         "backend": agent["backend"],
+        "start_from": agent.get("start_from", ""),
         "command": card.command,
     }
 

@@ -7,6 +7,7 @@ A neural game or a policy; the card is kept, and says what was done to it.
 
 import argparse
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def without_paths(card: Card, source: str) -> Card:
             return "/".join(Path(value).parts[-2:])
         return value
 
-    command = " ".join(word for word in card.command.split() if "/" not in word)
+    command = re.sub(r"(?<![\w.])/\S*?([^/\s]+/[^/\s]+)(?=\s|$)", r"\1", card.command)
     plain = strip(asdict(replace(card, command=command)))
     assert isinstance(plain, dict)
     return Card(**plain)

@@ -78,7 +78,8 @@ def agents_table(agents: list[dict[str, Any]]) -> str:
                 f"{played['min']:g} to {played['max']:g}",
                 *(f"{reference[who]:g}" if who in reference else "–" for who in ("random", "human")),
                 "–" if normalised is None else f"{normalised:.0%}",
-                f"{trained['frames'] / 1e6:.1f} M frames, {trained['training_seconds'] / 60:.0f} min",
+                f"{trained['frames'] / 1e6:.1f} M frames, {trained['training_seconds'] / 60:.0f} min"
+                + (", on from the agent shipped before" if trained.get("start_from") else ""),
             )
             lines.append(f"| {' | '.join(cells)} |")
     every = [played for result in agents for played in result["evaluations"]]
