@@ -80,6 +80,7 @@ def test_frames_are_drawn_and_judged_alike_in_static_and_in_free_shapes(
     torch.testing.assert_close(made.loss(to_patches(following[:, None], 4), weights), free[1])
 
 
+@torch.no_grad()
 def test_the_loss_is_what_the_right_choices_are_worth() -> None:
     last, following = ball_at(100, 80), ball_at(103, 78)
     made = drawing(last, torch.zeros(1, 56, 40, PAINT + 1 + len(OFFSETS)))
