@@ -66,9 +66,8 @@ class PaintedDrawing:
     def frame(self) -> Tensor:
         """The most likely frame, classes uint8 (B, H, W)."""
         side = math.isqrt(self.logits_BhwPS.shape[-1])
-        colors_last = self.logits_BhwPS.transpose(
-            -1, -2
-        ).contiguous()  # a strided argmax is five times slower
+        # Contiguous, since a strided argmax is five times slower.
+        colors_last = self.logits_BhwPS.transpose(-1, -2).contiguous()
         return from_patches(colors_last.argmax(-1).to(torch.uint8), side)
 
 
