@@ -64,6 +64,18 @@ def half_squared(predictions_B: Tensor, targets_B: Tensor) -> Tensor:
     return 0.5 * (predictions_B - targets_B).square()
 
 
+def large_margin(values_BA: Tensor, advice_B: Tensor, margin: float) -> Tensor:
+    """max_a (Q(s, a) + margin [a is not the teacher's]) - Q(s, teacher's), (B,) (Hester et al., 2018, eq. 2).
+
+    0 where the teacher's action is better than all others by ``margin``, and where ``advice_B`` is no action.
+    """
+    actions = values_BA.shape[1]
+    advised_B = advice_B < actions
+    taught_B = torch.where(advised_B, advice_B, 0).long()
+    others_BA = margin * (1 - functional.one_hot(taught_B, actions).float())
+    return advised_B * ((values_BA + others_BA).amax(1) - pick(values_BA, taught_B))
+
+
 def project(support_N: Tensor, returns_B: Tensor, discounts_B: Tensor, probabilities_BN: Tensor) -> Tensor:
     """C51's projection: the distribution of returns + discounts * Z on the atoms of ``support_N``, (B, N).
 

@@ -88,9 +88,7 @@ class QNetwork(nn.Module):
 
     def expected(self, values_BAN: Tensor) -> Tensor:
         """Expected action values (B, A) of what :meth:`values` gave (B, A, N)."""
-        if self.config.distribution == "c51":
-            return torch.softmax(values_BAN, 2) @ self.support
-        return values_BAN.squeeze(2) if self.config.distribution == "none" else values_BAN.mean(2)
+        return expectation(self.config.distribution, values_BAN, self.support)
 
     def _dueling(self, features: Tensor, noisy: bool) -> Tensor:
         """(B, ..., A, N) of features (B, ..., F): value and advantages meet atom by atom."""
@@ -124,6 +122,13 @@ class GreyConv2d(nn.Conv2d):
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.weight.dtype
         pixels_BCHW = views_BCHW.contiguous(memory_format=torch.channels_last).to(dtype)
         return functional.conv2d(pixels_BCHW, self.weight / 255, self.bias, self.stride)
+
+
+def expectation(distribution: Distribution, values_BAN: Tensor, support_N: Tensor) -> Tensor:
+    """Expected action values (B, A) of what a network of this kind says, (B, A, N)."""
+    if distribution == "c51":
+        return torch.softmax(values_BAN, 2) @ support_N
+    return values_BAN.squeeze(2) if distribution == "none" else values_BAN.mean(2)
 
 
 def playing(config: QNetworkConfig) -> QNetworkConfig:

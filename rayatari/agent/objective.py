@@ -15,12 +15,13 @@ from rayatari.agent.loss import (
     categorical,
     half_squared,
     huber,
+    large_margin,
     munchausen_targets,
     pick,
     project,
     quantile_huber,
 )
-from rayatari.agent.network import QNetwork, QNetworkConfig
+from rayatari.agent.network import QNetwork, QNetworkConfig, expectation
 
 VALUES, TAUS = "values", "taus"
 NEXT, NEXT_EXPECTED, NOW_EXPECTED = "next_values", "next_expected", "now_expected"
@@ -36,6 +37,16 @@ class Munchausen:
     """Of the softmax policy, in units of Q."""
     floor: float = -1.0
     """Least log-policy (times the temperature) that is added."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """How a teacher's actions are learned from (Hester et al., 2018)."""
+
+    weight: float = 1.0
+    """Of the large-margin loss beside the Bellman error."""
+    margin: float = 0.8
+    """By how much the teacher's action must be the best one, in units of Q."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,8 @@ class Objective:
     """Squared error in place of Huber's, where the network gives expected returns."""
     munchausen: Munchausen | None = None
     """Munchausen targets; they average over actions, so that ``double`` has nothing to choose."""
+    advice: Advice | None = None
+    """The teacher's part."""
 
     def look(
         self,
@@ -105,8 +118,12 @@ class Objective:
         returns_B: Tensor,
         discounts_B: Tensor,
         weights_B: Tensor,
+        advice_B: Tensor | None = None,
     ) -> Loss:
-        """The loss of what :meth:`look` gave; ``support_N`` is the network's."""
+        """The loss of what :meth:`look` gave; ``support_N`` is the network's.
+
+        ``advice_B`` is the teacher's action where one gave advice, else NO_ADVICE; :attr:`advice` uses it.
+        """
         values_BN = pick(said[VALUES], actions_B)
         if self.network.distribution == "c51":
             losses_B, expected_B = self._categorical(values_BN, support_N, said, returns_B, discounts_B)
@@ -121,6 +138,10 @@ class Objective:
             else:
                 taus_BN = said.get(TAUS, support_N.expand_as(values_BN))
                 losses_B = errors_B = quantile_huber(values_BN, taus_BN, targets_BM)
+        if self.advice is not None and advice_B is not None:
+            expected_BA = expectation(self.network.distribution, said[VALUES], support_N)
+            taught_B = large_margin(expected_BA, advice_B, self.advice.margin)
+            losses_B = losses_B + self.advice.weight * taught_B
         return Loss((weights_B * losses_B).mean(), errors_B.detach(), expected_B.detach().mean())
 
     def _categorical(

@@ -2,8 +2,9 @@
 
 from rayatari.agent.exploration import Exploration
 from rayatari.agent.network import QNetworkConfig
-from rayatari.agent.objective import Munchausen, Objective
+from rayatari.agent.objective import Advice, Munchausen, Objective
 from rayatari.agent.schedule import Linear
+from rayatari.agent.teacher import TeacherRule
 from rayatari.config.agent import AgentConfig
 from rayatari.games.spec import GameSpec
 
@@ -28,7 +29,11 @@ def objective(agent: AgentConfig, network: QNetworkConfig) -> Objective:
     """What an update of ``network`` minimises."""
     munchausen = Munchausen(agent.munchausen_alpha, agent.munchausen_temperature, agent.munchausen_floor)
     return Objective(
-        network, agent.double, agent.error == "squared", munchausen if agent.munchausen else None
+        network,
+        agent.double,
+        agent.error == "squared",
+        munchausen if agent.munchausen else None,
+        Advice(agent.teacher_weight, agent.teacher_margin) if agent.teacher else None,
     )
 
 
@@ -45,3 +50,8 @@ def exploration(agent: AgentConfig) -> Exploration:
 def novelty_share(agent: AgentConfig) -> Linear:
     """Weight of novelty in the exploring agent's reward, by environment step."""
     return Linear(agent.rnd_alpha_start, agent.rnd_alpha_end, agent.rnd_alpha_steps)
+
+
+def teacher_rule(agent: AgentConfig) -> TeacherRule | None:
+    """The teacher that ``agent`` asks for, if one."""
+    return TeacherRule(agent.teacher, agent.teacher_share) if agent.teacher else None

@@ -77,7 +77,7 @@ def locate_agent(text: str, agent: Path) -> str:
     if not is_finished(agent) or (which and not kept):
         raise UserError(
             f"player '{text}': no trained agent in {agent}: run 'rayatari train-agent' first, "
-            "or change record.players"
+            "or choose another player"
         )
     if not which:
         return f"policy:{agent}"
@@ -130,7 +130,7 @@ class FollowPlayer:
     def __init__(self, spec: GameSpec) -> None:
         reader = get_reader(spec.name)
         if not isinstance(reader, BreakoutReader):
-            raise UserError(f"player 'follow' cannot see a ball in {spec.name}: change record.players")
+            raise UserError(f"player 'follow' cannot see a ball in {spec.name}: choose another player")
         self.name = "follow"
         self._reader = reader
         self._left, self._right = spec.action_names.index("LEFT"), spec.action_names.index("RIGHT")
@@ -213,6 +213,6 @@ def _policy_player(folder: Path, spec: GameSpec) -> Player:
     policy = load_policy(folder)
     if policy.action_names != spec.action_names:
         raise UserError(
-            f"the policy in {folder} was trained on another game than {spec.name}: change record.players"
+            f"the policy in {folder} was trained on another game than {spec.name}: choose another player"
         )
     return PolicyPlayer(policy)

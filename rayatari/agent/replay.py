@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rayatari.agent.rollout import CONTINUES, LAST, MAX_AGE, TERMINATED, TRUNCATED, Rollout
+from rayatari.agent.rollout import CONTINUES, LAST, MAX_AGE, NO_ADVICE, TERMINATED, TRUNCATED, Rollout
 from rayatari.agent.sum_tree import SumTree
 from rayatari.agent.view_stack import STACK
 from rayatari.games.agent_view import VIEW_SIZE
@@ -49,6 +49,8 @@ class ReplayBatch:
     """uint8 (B, 4, 84, 84)."""
     actions: NDArray[np.uint8]
     """uint8 (B,)."""
+    advice: NDArray[np.uint8]
+    """What a teacher would have done, uint8 (B,); NO_ADVICE where none said so."""
     returns: NDArray[np.float32]
     """Discounted sum of the rewards until the bootstrap, float32 (B,)."""
     next_views: NDArray[np.uint8]
@@ -75,6 +77,7 @@ class Replay:
         self.views = np.zeros((*shape, VIEW_SIZE, VIEW_SIZE), np.uint8)
         self.ages = np.zeros(shape, np.uint8)
         self.actions = np.zeros(shape, np.uint8)
+        self.advice = np.full(shape, NO_ADVICE, np.uint8)
         self.rewards = np.zeros(shape, np.float32)
         self.outcomes = np.zeros(shape, np.uint8)
         self.heads = np.zeros(config.lanes, np.int64)
@@ -101,6 +104,7 @@ class Replay:
             self.views[lanes, slots] = rollout.views[t]
             self.ages[lanes, slots] = rollout.ages[t]
             self.actions[lanes, slots] = rollout.actions[t]
+            self.advice[lanes, slots] = NO_ADVICE if rollout.advice is None else rollout.advice[t]
             self.rewards[lanes, slots] = np.sign(rewards) if self.config.clip_rewards else rewards
             self.outcomes[lanes, slots] = rollout.outcomes[t]
             self.heads[lanes] += 1
@@ -119,6 +123,7 @@ class Replay:
         return ReplayBatch(
             views=self._stacks(lanes, slots),
             actions=self.actions[lanes, slots],
+            advice=self.advice[lanes, slots],
             returns=returns,
             next_views=self._stacks(lanes, (slots + steps) % self.config.ring),
             discounts=np.where(terminated, 0.0, self.config.gamma**steps).astype(np.float32),
@@ -139,6 +144,7 @@ class Replay:
         return {
             "ages": self.ages,
             "actions": self.actions,
+            "advice": self.advice,
             "rewards": self.rewards,
             "outcomes": self.outcomes,
             "heads": self.heads,
@@ -148,7 +154,7 @@ class Replay:
 
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take over what :meth:`arrays` gave; the frames are written to :attr:`views` by the caller."""
-        for name in ("ages", "actions", "rewards", "outcomes", "heads"):
+        for name in ("ages", "actions", "advice", "rewards", "outcomes", "heads"):
             getattr(self, name)[...] = arrays[name]
         self.tree.fill(arrays["weights"])
         self.max_priority = float(arrays["max_priority"])

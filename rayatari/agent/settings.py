@@ -20,11 +20,12 @@ _NOT_NEGATIVE = (
     "runners", "learners", "gpus_per_learner", "threads", "emulator_threads", "gif_steps", "adam_epsilon",
     "replay_alpha", "epsilon_steps", "temperature_start", "temperature_end", "temperature_steps",
     "minutes", "epsilon_ladder", "evaluation_steps", "living_penalty", "life_penalty", "rnd_alpha_steps",
+    "teacher_weight", "teacher_margin",
 )  # fmt: skip
 _POSITIVE = ("train_every", "lr", "grad_clip", "noisy_sigma", "munchausen_temperature", "rnd_lr")
 _SHARES = (
     "gamma", "replay_beta", "epsilon_start", "epsilon_end", "evaluation_epsilon", "lr_final", "rnd_share",
-    "rnd_alpha_start", "rnd_alpha_end", "munchausen_alpha",
+    "rnd_alpha_start", "rnd_alpha_end", "munchausen_alpha", "teacher_share",
 )  # fmt: skip
 _SHARE_OF_MEMORY = 0.8
 
@@ -128,6 +129,10 @@ def _check_exploration(agent: AgentConfig) -> None:
     _require(
         agent.epsilon_ladder == 0 or agent.exploration == "epsilon",
         f"agent.epsilon_ladder is for agent.exploration=epsilon, not {agent.exploration}: set it to 0",
+    )
+    _require(
+        not (agent.rnd and agent.teacher),
+        "agent.rnd and agent.teacher both give games to somebody else than the agent: set agent.rnd=false",
     )
     games = agent.envs * max(agent.runners, 1)
     _require(

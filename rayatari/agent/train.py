@@ -21,7 +21,9 @@ from rayatari.agent.parts import exploration, network_config
 from rayatari.agent.policy import KIND, Policy, PolicyModel, load_policy, model_record, save_policy
 from rayatari.agent.rollout import Episode
 from rayatari.agent.settings import check_settings, resume_settings
+from rayatari.agent.teacher import Teacher, TeacherRule
 from rayatari.checkpoint import finished_already, new_card
+from rayatari.config.agent import AgentConfig
 from rayatari.config.runtime import EmulatorConfig
 from rayatari.config.schema import Config
 from rayatari.errors import UserError
@@ -42,6 +44,7 @@ def run(config: Config) -> None:
         return
     spec = get_game(config.game)
     check_settings(config.agent)
+    _check_teacher(config.agent, spec)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = latest_checkpoint(folder / "checkpoints")
     if checkpoint is not None:
@@ -280,6 +283,14 @@ def _check_resumable(checkpoint: Checkpoint, config: Config) -> None:
             f"the checkpoint {checkpoint.path} was made with other settings ({', '.join(changed)}): "
             "go back to them, or remove the folder to start anew"
         )
+
+
+def _check_teacher(agent: AgentConfig, spec: GameSpec) -> None:
+    """Raise UserError when the teacher cannot play the game, before a runner finds out."""
+    try:
+        Teacher(TeacherRule(agent.teacher, agent.teacher_share), spec, 1) if agent.teacher else None
+    except UserError as error:
+        raise UserError(f"agent.teacher: {error}") from None
 
 
 def _first_policy(config: Config, spec: GameSpec) -> Policy | None:

@@ -9,10 +9,21 @@ from ale_py.vector_env import AtariVectorEnv
 from numpy.typing import NDArray
 
 from rayatari.agent.rewards import POINTS, RewardRule
-from rayatari.agent.rollout import CONTINUES, LAST, MAX_AGE, TERMINATED, TRUNCATED, Episode, Rollout
+from rayatari.agent.rollout import (
+    CONTINUES,
+    LAST,
+    MAX_AGE,
+    NO_ADVICE,
+    TERMINATED,
+    TRUNCATED,
+    Episode,
+    Rollout,
+)
+from rayatari.agent.teacher import Teacher, TeacherRule
 from rayatari.agent.view_stack import ViewStack
 from rayatari.config.runtime import EmulatorConfig
 from rayatari.games.agent_view import VIEW_SIZE
+from rayatari.games.interface import SCREEN_HEIGHT, SCREEN_WIDTH
 from rayatari.games.spec import GameSpec
 
 Act = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
@@ -36,7 +47,9 @@ class Moment:
     starts: NDArray[np.bool_]
     """Which of them begin an episode, bool (N,)."""
     episodes: tuple[Episode, ...]
-    """Episodes that ended."""
+    """Episodes that ended; not those that a teacher played."""
+    advice: NDArray[np.uint8] | None = None
+    """What a teacher would have done on the frames acted on, uint8 (N,); None without one."""
 
 
 class VectorGame:
@@ -59,12 +72,16 @@ class VectorGame:
         life_loss_ends: bool,
         threads: int = 0,
         rewards: RewardRule = POINTS,
+        teacher: TeacherRule | None = None,
     ) -> None:
+        height, width = (SCREEN_HEIGHT, SCREEN_WIDTH) if teacher else (VIEW_SIZE, VIEW_SIZE)
         self.env: Any = AtariVectorEnv(
             spec.name,
             count,
             num_threads=threads,
             stack_num=1,
+            img_height=height,
+            img_width=width,
             frameskip=emulator.frame_skip,
             maxpool=spec.flicker,
             noop_max=emulator.noop_max,
@@ -74,6 +91,7 @@ class VectorGame:
             use_fire_reset=False,
         )
         self.count = count
+        self._teacher = Teacher(teacher, spec, count) if teacher else None
         self._life_loss_ends = life_loss_ends
         self._rewards = rewards
         self._stack = ViewStack(count)
@@ -90,12 +108,17 @@ class VectorGame:
         self._ages[:] = 0
         self._scores[:] = 0
         self._lives[:] = info["lives"]
-        self._stack.push(observations[:, 0], np.ones(self.count, bool))
-        views: NDArray[np.uint8] = observations[:, 0]
+        if self._teacher is not None:
+            self._teacher.reset(seed)
+        starts = np.ones(self.count, bool)
+        views = self._look(observations[:, 0], starts)
+        self._stack.push(views, starts)
         return views
 
     def send(self, actions: NDArray[np.int64]) -> None:
         """Begin a step; the emulators' threads work on it until :meth:`receive` is called."""
+        if self._teacher is not None:
+            actions = np.where(self._teacher.plays, self._teacher.advice, actions)
         self._sent = actions
         self.env.send(actions)
 
@@ -103,6 +126,7 @@ class VectorGame:
         """Wait for the end of the step that :meth:`send` began. (:meth:`play` does both.)"""
         starting, played = self._over, ~self._over
         ages = np.minimum(self._ages, MAX_AGE).astype(np.uint8)
+        advice, own = self._advice()
         observations, rewards, terminated, truncated, info = self.env.recv()
         life_lost = info["lives"] < self._lives
         ended_life = life_lost & self._life_loss_ends
@@ -112,7 +136,9 @@ class VectorGame:
         self._scores += rewards
         self._ages += 1
         self._over = terminated | truncated
-        ended = [Episode(float(self._scores[i]), int(self._ages[i])) for i in np.flatnonzero(self._over)]
+        ended = [
+            Episode(float(self._scores[i]), int(self._ages[i])) for i in np.flatnonzero(self._over & own)
+        ]
         self._ages[starting] = 0
         self._scores[starting | self._over] = 0
         self._lives[:] = info["lives"]
@@ -121,9 +147,10 @@ class VectorGame:
             actions=np.where(played, self._sent, 0).astype(np.uint8),
             rewards=np.where(played, self._rewards(rewards, life_lost), 0.0).astype(np.float32),
             outcomes=outcomes.astype(np.uint8),
-            views=observations[:, 0],
+            views=self._look(observations[:, 0], starting),
             starts=starting,
             episodes=tuple(ended),
+            advice=advice,
         )
 
     def play(self, act: Act, steps: int) -> Rollout:
@@ -135,6 +162,7 @@ class VectorGame:
             actions=np.zeros(shape, np.uint8),
             rewards=np.zeros(shape, np.float32),
             outcomes=np.empty(shape, np.uint8),
+            advice=None if self._teacher is None else np.full(shape, NO_ADVICE, np.uint8),
         )
         episodes: list[Episode] = []
         for t in range(steps):
@@ -147,5 +175,17 @@ class VectorGame:
         moment = self.receive()
         rollout.ages[t], rollout.actions[t] = moment.ages, moment.actions
         rollout.rewards[t], rollout.outcomes[t] = moment.rewards, moment.outcomes
+        if rollout.advice is not None and moment.advice is not None:
+            rollout.advice[t] = moment.advice
         self._stack.push(moment.views, moment.starts)
         return moment.episodes
+
+    def _look(self, screens: NDArray[np.uint8], starts: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """What the agent sees, uint8 (N, 84, 84), of what the emulators gave; a teacher sees all of it."""
+        return screens if self._teacher is None else self._teacher.watch(screens, starts.tolist())
+
+    def _advice(self) -> tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]:
+        """What the teacher said of the frames acted on, (N,), and which games the agent plays, bool (N,)."""
+        if self._teacher is None:
+            return None, np.ones(self.count, bool)
+        return self._teacher.advice.copy(), ~self._teacher.plays

@@ -89,6 +89,16 @@ class AgentConfig:
     life_penalty: float = 0.0
     """Taken from the reward of a step that loses a life, after clipping."""
 
+    teacher: str = ""
+    """Player whose actions are learned from beside the rewards, as in ``record.players``: ``intercept`` in
+    Breakout, ``policy:PATH`` in any game. It is asked about every frame that is met; empty is none."""
+    teacher_share: float = 0.25
+    """Share of the games that the teacher plays itself."""
+    teacher_weight: float = 1.0
+    """Weight of the large-margin loss, which wants the teacher's action to be the best one."""
+    teacher_margin: float = 0.8
+    """By how much, in units of Q."""
+
     replay_capacity: int = 500_000
     """Frames in the replay memory, 7 kB each."""
     replay_alpha: float = 0.5

@@ -15,7 +15,11 @@ def agent_view(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Brightness, then resized by area, as ``ale_py.vector_env.AtariVectorEnv`` does it, to within one grey
     level. Its maximum over two frames is not taken here: frames of flickering games come merged.
     """
-    grey = to_grey(frames)
+    return shrink(to_grey(frames))
+
+
+def shrink(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Views uint8 (..., 84, 84) of the brightness of whole screens, uint8 (..., 210, 160)."""
     (above, middle, below), (above_share, middle_share, below_share) = _ROWS
     view: NDArray[np.float32] = grey[..., above, :] * above_share[:, None]
     view += grey[..., middle, :] * middle_share[:, None]

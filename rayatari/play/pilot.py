@@ -19,7 +19,4 @@ def make_pilot(config: Config, spec: GameSpec) -> Player:
             f"no trained agent in {folder}: run 'rayatari train-agent' first, name the run with name=NAME, "
             "or choose pilot=policy:PATH"
         )
-    try:
-        return make_player(locate_agent(name, folder), spec)
-    except UserError as error:
-        raise UserError(str(error).replace("change record.players", "choose another pilot")) from None
+    return make_player(locate_agent(name, folder), spec)

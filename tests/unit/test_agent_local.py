@@ -45,16 +45,16 @@ def random_rollout(steps, lanes, seed):
     game = VectorGame(SPEC, EmulatorConfig(max_steps=45), lanes, life_loss_ends=True, threads=1)
     game.reset(seed)
     rng = np.random.default_rng(seed)
-    return game.play(lambda views: rng.integers(4, size=lanes), steps)
+    rollout = game.play(lambda views: rng.integers(4, size=lanes), steps)
+    return replace(rollout, advice=rng.integers(5, size=(steps, lanes), dtype=np.uint8))
 
 
 def filled(config, groups, rollout):
     """The same rollout in the main memory and, group by group, on the device."""
     host, device = Replay(config), DeviceReplay(config, groups, CPU)
     host.add(rollout)
-    columns = [
-        torch.from_numpy(getattr(rollout, name)) for name in ("ages", "actions", "rewards", "outcomes")
-    ]
+    names = ("ages", "actions", "rewards", "outcomes", "advice")
+    columns = [torch.from_numpy(getattr(rollout, name)) for name in names]
     views = torch.from_numpy(rollout.views)
     for t in range(len(rollout.ages)):
         for group in range(groups):
@@ -80,6 +80,7 @@ def test_the_device_replay_holds_and_draws_what_the_replay_in_main_memory_does(s
         batch.next_views.numpy(), host._stacks(lanes, (slots + ahead) % config.ring)
     )
     np.testing.assert_array_equal(batch.actions.numpy(), host.actions[lanes, slots])
+    np.testing.assert_array_equal(batch.advice.numpy(), host.advice[lanes, slots])
     np.testing.assert_allclose(batch.returns.numpy(), returns, atol=1e-6)
     np.testing.assert_allclose(batch.discounts.numpy(), np.where(terminated, 0, 0.9**ahead), rtol=1e-6)
     assert terminated.any() and not terminated.all()

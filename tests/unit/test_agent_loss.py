@@ -9,11 +9,13 @@ from rayatari.agent.loss import (
     categorical,
     half_squared,
     huber,
+    large_margin,
     munchausen_targets,
     pick,
     project,
     quantile_huber,
 )
+from rayatari.agent.rollout import NO_ADVICE
 
 
 def test_double_dqn_takes_the_target_networks_value_of_the_online_networks_choice():
@@ -42,6 +44,15 @@ def test_huber_is_square_near_zero_and_straight_further_out():
     predictions, targets = torch.tensor([2.0, 1.0]), torch.tensor([5.0, 1.5])
     torch.testing.assert_close(huber(predictions, targets), torch.tensor([3.0 - 0.5, 0.5 * 0.25]))
     torch.testing.assert_close(half_squared(predictions, targets), torch.tensor([4.5, 0.125]))
+
+
+def test_the_large_margin_loss_by_hand():
+    values = torch.tensor([[1.0, 0.5, 0.9], [1.0, 0.5, 0.9], [1.0, 0.0, 0.1], [5.0, 0.0, 0.0]])
+    advice = torch.tensor([0, 1, 0, NO_ADVICE], dtype=torch.uint8)
+    losses = large_margin(
+        values, advice, 0.8
+    )  # 0.9 + 0.8 - 1, 1 + 0.8 - 0.5, all others a margin below, none
+    torch.testing.assert_close(losses, torch.tensor([0.7, 1.3, 0.0, 0.0]))
 
 
 def projected_one_by_one(support, returns, discount, probabilities):

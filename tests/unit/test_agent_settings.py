@@ -47,6 +47,8 @@ def test_the_defaults_are_sound():
         ({"iqn_samples": 0}, "iqn_samples"),
         ({"noisy_sigma": 0.0}, "noisy_sigma"),
         ({"rnd": True, "rnd_share": 0.1, "envs": 8}, "rnd_share=0.1 of 8 games"),
+        ({"rnd": True, "teacher": "intercept"}, "agent.rnd=false"),
+        ({"teacher": "intercept", "teacher_share": 1.5}, "teacher_share"),
         ({"rnd_alpha_end": 2.0}, "rnd_alpha_end"),
         ({"living_penalty": -1.0}, "living_penalty"),
         ({"replay_capacity": 10**12}, "memory"),
@@ -65,6 +67,7 @@ def test_contradicting_settings_are_named(changes, named):
         {"noisy": True, "exploration": "greedy", "distribution": "c51"},
         {"rnd": True, "exploration": "greedy", "rnd_share": 0.125, "envs": 8},
         {"rnd": True, "exploration": "boltzmann"},
+        {"teacher": "intercept", "teacher_share": 0.0, "distribution": "qr"},
         {"error": "squared"},
     ],
 )

@@ -21,6 +21,7 @@ def reading(
         ball=ball,
         ball_count=ball_count if ball else 0,
         paddle=paddle,
+        paddle_width=16,
         bricks=bricks,
         score=score,
         lives=lives,

@@ -31,7 +31,7 @@ def enduro_reading(
 
 def breakout_reading(ball=BALL, bricks=None, score=0, lives=5, unexplained=0) -> BreakoutReading:
     wall = np.ones((6, 18), bool) if bricks is None else bricks
-    return BreakoutReading(ball, int(ball is not None), 60.0, wall, score, lives, unexplained)
+    return BreakoutReading(ball, int(ball is not None), 60.0, 16, wall, score, lives, unexplained)
 
 
 def play(readings, actions=None, rewards=None) -> Play:

@@ -8,7 +8,7 @@ import pytest
 
 from rayatari.agent.replay import Replay, ReplayConfig
 from rayatari.agent.replay_file import load_replay, save_replay
-from rayatari.agent.rollout import CONTINUES, LAST, TERMINATED, TRUNCATED, Rollout
+from rayatari.agent.rollout import CONTINUES, LAST, NO_ADVICE, TERMINATED, TRUNCATED, Rollout
 from rayatari.agent.sum_tree import SumTree
 
 
@@ -75,7 +75,8 @@ class Stream:
         columns = (self.ages[start:stop], self.actions[start:stop], self.rewards[start:stop], outcomes)
         kinds = (np.uint8, np.uint8, np.float32, np.uint8)
         arrays = [np.array(c, k)[:, None] for c, k in zip(columns, kinds, strict=True)]
-        return Rollout(views, *arrays, first_game=lane)
+        advice = (np.arange(start, stop) % 5).astype(np.uint8)[:, None] if lane else None
+        return Rollout(views, *arrays, first_game=lane, advice=advice)
 
     def transition(self, i, n, gamma):
         """(frames of the stack, return, frames of the next stack, discount) from frame ``i``."""
@@ -116,6 +117,7 @@ def test_replay_equals_a_brute_force_reading_of_the_stream(n_step, length):
         seen[lane].add(i)
         assert frame_numbers(batch.views[b]) == stack
         assert batch.actions[b] == streams[lane].actions[i]
+        assert batch.advice[b] == (i % 5 if lane else NO_ADVICE)
         assert batch.returns[b] == pytest.approx(total, abs=1e-5)
         assert batch.discounts[b] == pytest.approx(discount, abs=1e-6)
         if next_stack is not None:

@@ -22,12 +22,12 @@ from rayatari.agent.exploration import Exploration
 from rayatari.agent.local.device_replay import DeviceReplay
 from rayatari.agent.local.learner import Learner
 from rayatari.agent.network import QNetworkConfig
-from rayatari.agent.parts import novelty_share, objective
+from rayatari.agent.parts import novelty_share, objective, teacher_rule
 from rayatari.agent.policy import half_precision
 from rayatari.agent.replay import ReplayConfig
 from rayatari.agent.replay_file import load_replay, save_replay
 from rayatari.agent.rewards import reward_rule
-from rayatari.agent.rollout import LAST, Episode
+from rayatari.agent.rollout import LAST, NO_ADVICE, Episode
 from rayatari.agent.vector_game import Moment, VectorGame
 from rayatari.agent.view_stack import STACK
 from rayatari.config.schema import Config
@@ -94,7 +94,7 @@ class LocalDQN:
             VectorGame(
                 spec, config.emulator, count,
                 life_loss_ends=agent.life_loss_ends, threads=agent.emulator_threads,
-                rewards=reward_rule(agent),
+                rewards=reward_rule(agent), teacher=teacher_rule(agent),
             )
             for _ in range(agent.groups)
         ]  # fmt: skip
@@ -231,7 +231,7 @@ class _Group:
         """Which games the exploring agent plays, bool (count,)."""
         self.stack = torch.zeros((count, STACK, VIEW_SIZE, VIEW_SIZE), dtype=torch.uint8, device=device)
         self._frames = torch.zeros((count, VIEW_SIZE, VIEW_SIZE), dtype=torch.uint8, pin_memory=pin)
-        self._columns = torch.zeros((5, count), dtype=torch.float32, pin_memory=pin)
+        self._columns = torch.zeros((6, count), dtype=torch.float32, pin_memory=pin)
 
     def reset(self, seed: int) -> None:
         """Start all games anew."""
@@ -249,12 +249,13 @@ class _Group:
         The buffers are free for the next step once its actions have come back from the device.
         """
         self._frames.copy_(torch.from_numpy(moment.views))
-        values = (moment.ages, moment.actions, moment.rewards, moment.outcomes, moment.starts)
+        advice = np.full(self.game.count, NO_ADVICE, np.uint8) if moment.advice is None else moment.advice
+        values = (moment.ages, moment.actions, moment.rewards, moment.outcomes, advice, moment.starts)
         for row, column in zip(self._columns, values, strict=True):
             row.copy_(torch.from_numpy(column))
         frames = self._frames.to(self._device, non_blocking=True)
-        ages, actions, rewards, outcomes, starts = self._columns.to(self._device, non_blocking=True)
-        replay.add(self.number, self.stack[:, -1], ages, actions, rewards, outcomes)
+        ages, actions, rewards, outcomes, advice, starts = self._columns.to(self._device, non_blocking=True)
+        replay.add(self.number, self.stack[:, -1], ages, actions, rewards, outcomes, advice)
         kept = self.stack[:, 1:] * (starts == 0).to(torch.uint8)[:, None, None, None]
         self.stack = torch.cat([kept, frames[:, None]], 1)
 

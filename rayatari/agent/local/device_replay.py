@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from rayatari.agent.replay import Replay, ReplayConfig
-from rayatari.agent.rollout import CONTINUES, LAST, TERMINATED, TRUNCATED
+from rayatari.agent.rollout import CONTINUES, LAST, NO_ADVICE, TERMINATED, TRUNCATED
 from rayatari.agent.view_stack import STACK
 from rayatari.games.agent_view import VIEW_SIZE
 
 WEIGHT_ONE = 1 << 24
 """Priorities are summed as whole numbers of this fraction: such sums are exact, in any order."""
+_COLUMNS = ("ages", "actions", "advice", "rewards", "outcomes")
 _WORDS = VIEW_SIZE * VIEW_SIZE // 8
 """Frames are copied as 64-bit words, not as bytes."""
 
@@ -28,6 +29,8 @@ class DeviceBatch:
     views: Tensor
     """uint8 (B, 4, 84, 84)."""
     actions: Tensor
+    """uint8 (B,)."""
+    advice: Tensor
     """uint8 (B,)."""
     returns: Tensor
     """float32 (B,)."""
@@ -51,6 +54,7 @@ class DeviceReplay:
         self.views = torch.zeros((*shape, VIEW_SIZE, VIEW_SIZE), dtype=torch.uint8, device=device)
         self.ages = torch.zeros(shape, dtype=torch.uint8, device=device)
         self.actions = torch.zeros(shape, dtype=torch.uint8, device=device)
+        self.advice = torch.full(shape, NO_ADVICE, dtype=torch.uint8, device=device)
         self.rewards = torch.zeros(shape, dtype=torch.float32, device=device)
         self.outcomes = torch.zeros(shape, dtype=torch.uint8, device=device)
         self.weights = torch.zeros(shape, dtype=torch.int64, device=device)
@@ -66,7 +70,14 @@ class DeviceReplay:
         return sum(min(head, self.config.ring) for head in self.heads) * self.group
 
     def add(
-        self, group: int, views: Tensor, ages: Tensor, actions: Tensor, rewards: Tensor, outcomes: Tensor
+        self,
+        group: int,
+        views: Tensor,
+        ages: Tensor,
+        actions: Tensor,
+        rewards: Tensor,
+        outcomes: Tensor,
+        advice: Tensor,
     ) -> None:
         """Write one frame to each lane of ``group``: uint8 (G, 84, 84), the rest (G,) of any dtype."""
         ring, head = self.config.ring, self.heads[group]
@@ -75,6 +86,7 @@ class DeviceReplay:
         self.views[lanes, slot] = views
         self.ages[lanes, slot] = ages.to(torch.uint8)
         self.actions[lanes, slot] = actions.to(torch.uint8)
+        self.advice[lanes, slot] = advice.to(torch.uint8)
         self.rewards[lanes, slot] = (rewards.sign() if self.config.clip_rewards else rewards).float()
         self.outcomes[lanes, slot] = outcomes.to(torch.uint8)
         self.heads[group] = head + 1
@@ -112,6 +124,7 @@ class DeviceReplay:
         return DeviceBatch(
             views=self._stacks(starts_B, slots_B),
             actions=self.actions.view(-1)[leaves_B],
+            advice=self.advice.view(-1)[leaves_B],
             returns=(rewards_BN * within_BN * self._powers[:-1]).sum(1).float(),
             next_views=self._stacks(starts_B, (slots_B + steps_B) % ring),
             discounts=discounts_B.float(),
@@ -140,7 +153,7 @@ class DeviceReplay:
         host = Replay(self.config)
         host.views[...] = self.views.cpu().numpy()
         host.restore(
-            {name: getattr(self, name).cpu().numpy() for name in ("ages", "actions", "rewards", "outcomes")}
+            {name: getattr(self, name).cpu().numpy() for name in _COLUMNS}
             | {
                 "heads": np.repeat(self.heads, self.group),
                 "weights": self.weights.view(-1).cpu().numpy() / WEIGHT_ONE,
@@ -151,7 +164,7 @@ class DeviceReplay:
 
     def from_host(self, host: Replay) -> None:
         """Take over what :meth:`to_host` gave."""
-        for name in ("views", "ages", "actions", "rewards", "outcomes"):
+        for name in ("views", *_COLUMNS):
             getattr(self, name).copy_(torch.from_numpy(getattr(host, name)))
         self.heads = [int(head) for head in host.heads[:: self.group]]
         weights = np.rint(np.array(host.tree.leaves) * WEIGHT_ONE).astype(np.int64)

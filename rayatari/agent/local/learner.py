@@ -157,7 +157,9 @@ class Learner:
         with self._precision():
             said = self.objective.look(student.network, student.target, batch.views, batch.next_views)
         support_N = student.network.support
-        return self.objective.loss(said, support_N, batch.actions, returns_B, batch.discounts, weights_B)
+        return self.objective.loss(
+            said, support_N, batch.actions, returns_B, batch.discounts, weights_B, batch.advice
+        )
 
     def _warm_up(self) -> None:
         """The first updates on a GPU, on a stream of their own, then the capture."""

@@ -26,7 +26,7 @@ from ray.rllib.utils.metrics import (
 from rayatari.agent.policy import half_precision
 from rayatari.agent.replay import Replay, ReplayBatch, ReplayConfig
 from rayatari.agent.replay_file import load_replay, save_replay
-from rayatari.agent.rllib.learner import DISCOUNTS, WEIGHTS, AtariDQNLearner, learning_timesteps
+from rayatari.agent.rllib.learner import ADVICE, DISCOUNTS, WEIGHTS, AtariDQNLearner, learning_timesteps
 from rayatari.agent.rllib.playing import Playing
 from rayatari.agent.rollout import Episode, Rollout
 from rayatari.agent.schedule import Linear
@@ -269,6 +269,7 @@ def _to_rllib(batch: ReplayBatch) -> MultiAgentBatch:
         Columns.OBS: batch.views,
         Columns.NEXT_OBS: batch.next_views,
         Columns.ACTIONS: batch.actions,
+        ADVICE: batch.advice,
         Columns.REWARDS: batch.returns,
         DISCOUNTS: batch.discounts,
         WEIGHTS: batch.weights,

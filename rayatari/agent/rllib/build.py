@@ -13,7 +13,7 @@ import torch
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rayatari.agent.curiosity import CuriosityConfig
-from rayatari.agent.parts import exploration, network_config, novelty_share, objective
+from rayatari.agent.parts import exploration, network_config, novelty_share, objective, teacher_rule
 from rayatari.agent.replay import ReplayConfig
 from rayatari.agent.rewards import reward_rule
 from rayatari.agent.rllib.algorithm import AtariDQN, AtariDQNConfig
@@ -61,6 +61,7 @@ def rllib_config(config: Config, spec: GameSpec) -> AtariDQNConfig:
             "life_loss_ends": agent.life_loss_ends,
             "threads": agent.emulator_threads or int(_plays_ahead(agent)),
             "rewards": reward_rule(agent),
+            "teacher": teacher_rule(agent),
         },
     )
     rllib.env_runners(

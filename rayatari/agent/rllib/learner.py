@@ -15,6 +15,7 @@ from rayatari.agent.curiosity import Curiosity, mixed_returns
 from rayatari.agent.objective import Loss
 from rayatari.agent.rllib.module import ERRORS, EXPLORER
 
+ADVICE = "advice"
 DISCOUNTS = "discounts"
 WEIGHTS = "weights"
 _TARGET_STEPS = "target_network_steps"
@@ -104,8 +105,9 @@ class AtariDQNLearner(DQNTorchLearner):
     ) -> Loss:
         module = self.module[module_id].unwrapped()
         loss: Loss = module.objective.loss(
-            said, module.network.support, batch[Columns.ACTIONS], returns_B, batch[DISCOUNTS], batch[WEIGHTS]
-        )
+            said, module.network.support, batch[Columns.ACTIONS], returns_B, batch[DISCOUNTS], batch[WEIGHTS],
+            batch[ADVICE],
+        )  # fmt: skip
         return loss
 
 

@@ -49,6 +49,8 @@ class BreakoutReading:
     sane frame, none before the serve and where a brick, a wall or the paddle hides the ball."""
     paddle: float | None
     """x of the paddle's leftmost pixel, 8 to 144."""
+    paddle_width: int
+    """Its width, 16, or 12 after the ball has reached the top wall; 0 without a paddle."""
     bricks: NDArray[np.bool_]
     """Which bricks stand, bool (6, 18), top row first."""
     score: int | None
@@ -92,6 +94,7 @@ class BreakoutReader:
             ball=ball,
             ball_count=len(found),
             paddle=paddle,
+            paddle_width=paddle_width,
             bricks=bricks,
             score=_read_number(frame, _SCORE_LEFT),
             lives=_read_number(frame, (_LIVES_LEFT,)),
