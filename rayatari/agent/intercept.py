@@ -3,7 +3,7 @@
 A press turns ALE's knob for a whole step of four frames, 22.8 pixels of paddle, and the paddle goes half of
 what is left in each frame. So at rest it stands on a grid that is too coarse for some landings (it catches
 over 18 pixels, later over 14). So the player also uses what lies between: it meets the ball with a moving
-paddle, or shifts the grid at a wall, beyond which the knob turns on. It scores 440 on average.
+paddle, or shifts the grid at a wall, beyond which the knob turns on.
 """
 
 import itertools

@@ -12,10 +12,12 @@ import numpy as np
 from rayatari.agent.intercept import InterceptPlayer
 from rayatari.checkpoint import is_finished
 from rayatari.config.record import PlayerConfig
+from rayatari.config.schema import Config
 from rayatari.errors import UserError
 from rayatari.games.interface import Frame
 from rayatari.games.readers import BreakoutReader, get_reader
 from rayatari.games.spec import GameSpec
+from rayatari.paths import shipped_agent, stage_dir
 
 PADDLE_CENTRE, BALL_CENTRE = 7.5, 0.5
 """Distance of the middle of paddle and ball from their left edge, in pixels."""
@@ -61,6 +63,12 @@ def make_player(text: str, spec: GameSpec) -> Player:
     raise UserError(f"unknown player '{text}': choose {_KINDS}")
 
 
+def agent_folder(config: Config) -> Path:
+    """Where ``agent…`` is looked for: the run's own, or the package's until that one is trained."""
+    own, shipped = stage_dir(config, "agent"), shipped_agent(config.game)
+    return own if shipped is None or is_finished(own) else shipped
+
+
 def locate_agent(text: str, agent: Path) -> str:
     """Turn ``agent…`` into the ``policy:PATH`` of a bundle below the folder ``agent``; others stay.
 
@@ -76,8 +84,8 @@ def locate_agent(text: str, agent: Path) -> str:
     kept = [member.path for member in sorted(League(agent / "policies", 0).members(), key=lambda m: m.score)]
     if not is_finished(agent) or (which and not kept):
         raise UserError(
-            f"player '{text}': no trained agent in {agent}: run 'rayatari train-agent' first, "
-            "or choose another player"
+            f"player '{text}': no trained agent in {agent}: run 'rayatari train-agent' first, name the run "
+            "with name=NAME, or choose another player"
         )
     if not which:
         return f"policy:{agent}"

@@ -10,7 +10,7 @@ class PlayerConfig:
 
     player: str
     """``random``, ``noop``, ``follow`` (keeps the paddle under the ball), ``intercept`` (goes where the
-    ball will land), ``agent`` (the run's own best),
+    ball will land), ``agent`` (the run's own best, or that of the package until it is trained),
     ``agent:weak``, ``agent:middle`` or ``agent:step-N`` (of those that training kept; weak and middle by
     score), or ``policy:PATH``."""
     share: float = 1.0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from rayatari.agent.players import ErringPlayer, Player, locate_agent, make_player
+from rayatari.agent.players import ErringPlayer, Player, agent_folder, locate_agent, make_player
 from rayatari.checkpoint import CARD, WEIGHTS, new_card
 from rayatari.config.schema import Config
 from rayatari.dataset import describe
@@ -25,7 +25,6 @@ from rayatari.games.emulator import Emulator, check_settings
 from rayatari.games.interface import SCREEN_HEIGHT, SCREEN_WIDTH
 from rayatari.games.spec import GameSpec
 from rayatari.games.specs import SPECS
-from rayatari.paths import stage_dir
 
 ELAPSED = "meta/elapsed.json"
 """Seconds spent so far, so that the card of a resumed recording counts the interrupted parts."""
@@ -46,7 +45,7 @@ def run(config: Config) -> None:
         return
     spec = get_game(config.game)
     check_settings(config.emulator)
-    locations = [locate_agent(e.player, stage_dir(config, "agent")) for e in config.record.players]
+    locations = [locate_agent(entry.player, agent_folder(config)) for entry in config.record.players]
     players = _players(config, spec, locations)
     plan = make_plan(config, _weights(locations))
     todo = unfinished(plan, storage)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rayatari.agent.players import ErringPlayer, Player, locate_agent, make_player
+from rayatari.agent.players import ErringPlayer, Player, agent_folder, locate_agent, make_player
 from rayatari.checkpoint import CARD, is_finished, new_card, read_card, write_card
 from rayatari.config.record import PlayerConfig
 from rayatari.config.schema import Config
@@ -22,7 +22,7 @@ from rayatari.games.emulator import Emulator
 from rayatari.games.readers import get_reader
 from rayatari.games.spec import GameSpec
 from rayatari.models.neural_game import KIND, REMEDY, NeuralGame
-from rayatari.paths import read_json, shipped_agent, stage_dir, write_atomic, write_json
+from rayatari.paths import read_json, stage_dir, write_atomic, write_json
 from rayatari.progress import progress
 from rayatari.records import read_jsonl
 from rayatari.training.hardware import pick_device
@@ -91,15 +91,8 @@ def _extras(bundle: Path, config: Config, spec: GameSpec) -> Extras:
 
 
 def _maker(entry: PlayerConfig, config: Config, spec: GameSpec) -> Callable[[], Player]:
-    """A function that makes the player of that description, errors and all.
-
-    ``agent`` is the run's own, or the one that comes with the package where the run has none.
-    """
-    folder, shipped = stage_dir(config, "agent"), shipped_agent(spec.name)
-    if entry.player == "agent" and shipped and not is_finished(folder):
-        located = f"policy:{shipped}"
-    else:
-        located = locate_agent(entry.player, folder)
+    """A function that makes the player of that description, errors and all."""
+    located = locate_agent(entry.player, agent_folder(config))
     return lambda: ErringPlayer(make_player(located, spec), entry, spec, policy_name(entry))
 
 

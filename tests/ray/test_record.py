@@ -197,10 +197,10 @@ def test_damage_stops_a_ray_dataset_before_it_is_read(tmp_path: Path) -> None:
     ("setting", "message"),
     [
         (
-            "players=[{player: agent}]",
-            "no trained agent in .*run 'rayatari train-agent' first, or change record",
+            "game=freeway; players=[{player: agent}]",
+            "no trained agent in .*run 'rayatari train-agent' first, name the run",
         ),
-        ("players=[{player: 'agent:weak'}]", "no trained agent in .*run 'rayatari train-agent' first"),
+        ("players=[{player: 'agent:step-7'}]", "unknown player 'agent:step-7': choose agent:weak"),
         ("players=[{player: 'policy:nowhere'}]", "nowhere"),
         ("players=[{player: ramdon}]", "unknown player 'ramdon': choose random, noop"),
         ("emulator.frame_skip=0", "emulator.frame_skip=0 is wrong"),
@@ -211,7 +211,7 @@ def test_damage_stops_a_ray_dataset_before_it_is_read(tmp_path: Path) -> None:
 def test_a_mistake_is_named_in_one_line_before_anything_is_played(
     setting: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["record", *SETTINGS, f"runs={tmp_path}", setting]
+    words = ["record", *SETTINGS, f"runs={tmp_path}", *setting.split("; ")]
     assert main(words) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1

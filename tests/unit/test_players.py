@@ -1,14 +1,24 @@
 """Players: what they press, what errors they make, and that a seed decides all of it."""
 
 import pickle
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rayatari.agent.network import QNetwork, QNetworkConfig
-from rayatari.agent.players import ErringPlayer, NoopPlayer, Player, locate_agent, make_player
-from rayatari.agent.policy import KIND, Policy, PolicyModel, half_precision, model_record, save_policy
+from rayatari.agent.players import ErringPlayer, NoopPlayer, Player, agent_folder, locate_agent, make_player
+from rayatari.agent.policy import (
+    KIND,
+    Policy,
+    PolicyModel,
+    half_precision,
+    load_policy,
+    model_record,
+    save_policy,
+)
 from rayatari.checkpoint import new_card
 from rayatari.config.record import PlayerConfig
 from rayatari.config.runtime import EmulatorConfig
@@ -16,6 +26,7 @@ from rayatari.config.schema import Config
 from rayatari.errors import UserError
 from rayatari.games.catalog import get_game
 from rayatari.games.emulator import Emulator
+from rayatari.paths import shipped_agent
 
 BREAKOUT = get_game("breakout")
 BLANK = np.zeros((210, 160), np.uint8)
@@ -139,8 +150,20 @@ def test_players_that_cannot_be_made_are_refused(text: str, game: str, message: 
 def test_other_players_than_agents_need_no_agent() -> None:
     for text in ("random", "noop", "follow", "policy:somewhere"):
         assert locate_agent(text, Path("nowhere")) == text
-    with pytest.raises(UserError, match=r"run 'rayatari train-agent' first, or choose another player"):
+    with pytest.raises(UserError, match="run 'rayatari train-agent' first, name the run with name=NAME"):
         locate_agent("agent", Path("nowhere"))
+
+
+def test_until_a_run_has_an_agent_the_packages_plays_and_a_weaker_one_too(tmp_path: Path) -> None:
+    config = Config(runs=str(tmp_path))
+    folder = agent_folder(config)
+    assert folder == shipped_agent("breakout")
+    best, weak = (load_policy(Path(locate_agent(text, folder)[7:])) for text in ("agent", "agent:weak"))
+    assert best.action_names == weak.action_names == BREAKOUT.action_names
+    own = tmp_path / "breakout/agent"
+    shutil.copytree(folder, own)
+    assert agent_folder(config) == own
+    assert agent_folder(replace(config, game="freeway")) == tmp_path / "freeway/agent"
 
 
 def test_agents_of_different_strength_are_found_by_their_scores(tmp_path: Path) -> None:
