@@ -24,13 +24,13 @@ from rayatari.config.schema import Config
 from rayatari.dataset.info import read_info
 from rayatari.dataset.reader import read_chunks
 from rayatari.dataset.windows import window_batches
+from rayatari.devices import pick_device
 from rayatari.models.losses import changed_error, pixel_error, relative_error
 from rayatari.models.playable import PlayableWorld
 from rayatari.models.sampling import draw_step, sample_step
 from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
 from rayatari.training import mapper, world
-from rayatari.training.hardware import pick_device
 from rayatari.training.mapper import MapperTask
 
 HORIZON = 20
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]
 @torch.no_grad()
 def measure(options: argparse.Namespace, config: Config) -> dict[str, Any]:
     """Errors on the judging dataset at temperature 0."""
-    device = pick_device(config.training.device)
+    device = pick_device(config.training.device, "training.device")
     info = read_info(options.dataset)
     task = MapperTask(config, info, options.dataset)
     model = task.build()

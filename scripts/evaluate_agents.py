@@ -24,6 +24,7 @@ import torch
 from rayatari.agent.evaluation import evaluate_policy
 from rayatari.agent.policy import KIND, load_policy
 from rayatari.agent.reference import REFERENCES, human_normalised
+from rayatari.agent.train import trained
 from rayatari.checkpoint import Card, provenance, read_card
 from rayatari.config.runtime import EmulatorConfig
 from rayatari.games.catalog import get_game
@@ -116,19 +117,21 @@ def evaluate(
 
 
 def describe(card: Card, bundle: Path) -> dict[str, Any]:
-    """The agent: its network, and the compute that it was trained with."""
+    """The agent: its network, and all the compute that it was trained with, as far as its card knows."""
     agent = card.config["agent"]
-    weights = bundle / "weights.safetensors"
+    weights, whole = bundle / "weights.safetensors", trained(card)
+    steps = int(whole["steps_before"])
     return {
         "bundle": shown(bundle),
         "checksum": card.checksum,
         "bytes": weights.stat().st_size,
         "network": card.model["network"],
-        "steps": card.model["step"],
-        "frames": card.model["step"] * card.model["frame_skip"],
-        "training_seconds": card.seconds,
+        "steps": steps,
+        "frames": steps * card.model["frame_skip"],
+        "training_seconds": whole["seconds_before"],
         "backend": agent["backend"],
         "start_from": agent.get("start_from", ""),
+        "teacher": agent.get("teacher", ""),
         "command": card.command,
     }
 

@@ -79,7 +79,8 @@ def agents_table(agents: list[dict[str, Any]]) -> str:
                 *(f"{reference[who]:g}" if who in reference else "–" for who in ("random", "human")),
                 "–" if normalised is None else f"{normalised:.0%}",
                 f"{trained['frames'] / 1e6:.1f} M frames, {trained['training_seconds'] / 60:.0f} min"
-                + (", on from the agent shipped before" if trained.get("start_from") else ""),
+                + (", on from the agent shipped before" if trained.get("start_from") == "shipped" else "")
+                + (f", taught by {trained['teacher']}" if trained.get("teacher") else ""),
             )
             lines.append(f"| {' | '.join(cells)} |")
     every = [played for result in agents for played in result["evaluations"]]

@@ -90,6 +90,13 @@ class QNetwork(nn.Module):
         """Expected action values (B, A) of what :meth:`values` gave (B, A, N)."""
         return expectation(self.config.distribution, values_BAN, self.support)
 
+    def in_bf16(self) -> "QNetwork":
+        """The network itself, with bf16 weights wherever autocast would make them so at each pass."""
+        for part in (self.encoder, self.advantage[0], self.value and self.value[0], self.embedding):
+            if part is not None:
+                part.to(torch.bfloat16)
+        return self
+
     def _dueling(self, features: Tensor, noisy: bool) -> Tensor:
         """(B, ..., A, N) of features (B, ..., F): value and advantages meet atom by atom."""
         advantages: Tensor = self.advantage(features, noisy)

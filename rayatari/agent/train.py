@@ -22,10 +22,11 @@ from rayatari.agent.policy import KIND, Policy, PolicyModel, load_policy, model_
 from rayatari.agent.rollout import Episode
 from rayatari.agent.settings import check_settings, resume_settings
 from rayatari.agent.teacher import Teacher, TeacherRule
-from rayatari.checkpoint import finished_already, new_card
+from rayatari.checkpoint import Card, finished_already, new_card, read_card
 from rayatari.config.agent import AgentConfig
 from rayatari.config.runtime import EmulatorConfig
 from rayatari.config.schema import Config
+from rayatari.devices import pick_device
 from rayatari.errors import UserError
 from rayatari.games.catalog import get_game
 from rayatari.games.spec import GameSpec
@@ -49,11 +50,11 @@ def run(config: Config) -> None:
     checkpoint = latest_checkpoint(folder / "checkpoints")
     if checkpoint is not None:
         _check_resumable(checkpoint, config)
-    first = _first_policy(config, spec) if checkpoint is None else None
+    first, before = _first_policy(config, spec) if checkpoint is None else (None, {})
     with _backend(config, spec) as algorithm:
         if first is not None:
             algorithm.begin_from(first.weights)
-        training = AgentTraining(config, spec, folder, checkpoint, algorithm)
+        training = AgentTraining(config, spec, folder, checkpoint, algorithm, before)
         try:
             training.train()
             training.finish()
@@ -106,7 +107,9 @@ class AgentTraining:
         folder: Path,
         checkpoint: Checkpoint | None,
         algorithm: Algorithm,
+        before: Mapping[str, float],
     ) -> None:
+        """``before`` is what :func:`trained` says of the policy that a new run begins from."""
         self.config, self.agent, self.spec, self.folder = config, config.agent, spec, folder
         self.league = League(folder / "policies", config.agent.policies)
         self.algorithm = algorithm
@@ -115,11 +118,13 @@ class AgentTraining:
         self._started = time.monotonic()
         self._seconds_before = 0.0
         self._evaluated_at = self._saved_at = 0
+        self._before = dict(before)
         if checkpoint is not None:
             self.algorithm.restore_from_path(checkpoint.path / "algorithm")
             self._seconds_before = checkpoint.record["seconds"]
             self._evaluated_at = checkpoint.record["evaluated_at"]
             self._saved_at = checkpoint.step
+            self._before = checkpoint.record.get("before", {})
             print(f"train-agent: goes on at step {checkpoint.step:,}", flush=True)
         self._log = MetricsLog(folder, self.step)
 
@@ -181,6 +186,7 @@ class AgentTraining:
             "settings": resume_settings(self.config),
             "seconds": self.seconds,
             "evaluated_at": self._evaluated_at,
+            "before": self._before,
         }
         with uninterrupted():
             write_checkpoint(
@@ -244,11 +250,10 @@ class AgentTraining:
                 policy, self.spec, self._rules,
                 episodes=episodes, epsilon=epsilon, first_seed=first_seed, ended=ended,
             )  # fmt: skip
-        from rayatari.agent.local.algorithm import pick_device
         from rayatari.agent.local.evaluation import evaluate_side_by_side, q_function
 
         return evaluate_side_by_side(
-            q_function(policy, pick_device(self.agent.device)), self.spec, self._rules,
+            q_function(policy, pick_device(self.agent.device, "agent.device")), self.spec, self._rules,
             episodes=episodes, epsilon=epsilon, first_seed=first_seed,
             threads=self.agent.emulator_threads, ended=ended,
         )  # fmt: skip
@@ -266,7 +271,11 @@ class AgentTraining:
 
     def _save_policy(self, path: Path, policy: Policy, metrics: dict[str, Any]) -> None:
         record = model_record(policy.model)
-        card = new_card(KIND, self.config, model=record, metrics=metrics, seconds=round(self.seconds, 1))
+        inputs = {"start_from": self.agent.start_from} if self.agent.start_from else {}
+        card = new_card(
+            KIND, self.config, model=record, metrics={**metrics, **self._before}, inputs=inputs,
+            seconds=round(self.seconds, 1),
+        )  # fmt: skip
         save_policy(path, policy, card)
 
     def _policy_model(self) -> PolicyModel:
@@ -293,11 +302,23 @@ def _check_teacher(agent: AgentConfig, spec: GameSpec) -> None:
         raise UserError(f"agent.teacher: {error}") from None
 
 
-def _first_policy(config: Config, spec: GameSpec) -> Policy | None:
-    """The policy that training begins from, if one; UserError when it is of another game or network."""
+def trained(card: Card) -> dict[str, float]:
+    """Environment steps and seconds that went into a policy, those of the policies it began from included."""
+    metrics = card.metrics
+    return {
+        "steps_before": card.model["step"] + metrics.get("steps_before", 0),
+        "seconds_before": card.seconds + metrics.get("seconds_before", 0.0),
+    }
+
+
+def _first_policy(config: Config, spec: GameSpec) -> tuple[Policy | None, dict[str, float]]:
+    """The policy that training begins from, if one, and what went into it.
+
+    UserError when it is of another game or network.
+    """
     named = config.agent.start_from
     if not named:
-        return None
+        return None, {}
     folder = shipped_agent(config.game) if named == "shipped" else Path(named)
     if folder is None:
         raise UserError(f"no agent of {config.game} comes with the package: change agent.start_from")
@@ -314,7 +335,7 @@ def _first_policy(config: Config, spec: GameSpec) -> Policy | None:
         raise UserError(
             f"the network of the policy in {folder} differs ({', '.join(other)}): set agent.* to its sizes"
         )
-    return policy
+    return policy, trained(read_card(folder, KIND, "change agent.start_from"))
 
 
 def _passed(before: int, now: int, every: int) -> bool:

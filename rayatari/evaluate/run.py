@@ -10,6 +10,7 @@ from rayatari.checkpoint import CARD, is_finished, new_card, read_card, write_ca
 from rayatari.config.record import PlayerConfig
 from rayatari.config.schema import Config
 from rayatari.dataset.plan import policy_name
+from rayatari.devices import pick_device
 from rayatari.errors import UserError
 from rayatari.evaluate import album, codes_page, pictures, summary
 from rayatari.evaluate.codes import look_inside
@@ -25,7 +26,6 @@ from rayatari.models.neural_game import KIND, REMEDY, NeuralGame
 from rayatari.paths import read_json, stage_dir, write_atomic, write_json
 from rayatari.progress import progress
 from rayatari.records import read_jsonl
-from rayatari.training.hardware import pick_device
 
 _CURVES = {
     "agent": {"score": "points an episode", "evaluation/score_mean": "points an episode, evaluated"},
@@ -68,7 +68,7 @@ def _load(bundle: Path, config: Config, spec: GameSpec) -> NeuralGame:
     card = read_card(bundle, KIND, REMEDY)
     if card.game != spec.name:
         raise UserError(f"{bundle} is a neural {card.game}, not {spec.name}: set game={card.game}")
-    device = pick_device(config.training.device).type
+    device = pick_device(config.training.device, "training.device").type
     game = NeuralGame.load(bundle, device=device, temperature=config.evaluate.temperature)
     if game.frame_skip != config.emulator.frame_skip:
         raise UserError(f"{bundle} has another frame skip: set emulator.frame_skip={game.frame_skip}")
@@ -86,7 +86,7 @@ def _extras(bundle: Path, config: Config, spec: GameSpec) -> Extras:
         ancestor=_load(Path(evaluate.ancestor), config, spec) if evaluate.ancestor else None,
         marathon_player=_maker(evaluate.marathon.player, config, spec) if evaluate.marathon.games else None,
         learn_inside=lambda advance: learn_inside(lambda: _load(bundle, config, spec), config, spec, advance),
-        device=pick_device(config.training.device),
+        device=pick_device(config.training.device, "training.device"),
     )
 
 

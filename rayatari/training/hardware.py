@@ -5,18 +5,8 @@ import os
 import torch
 
 from rayatari.config.runtime import TrainingConfig
-from rayatari.errors import UserError
 from rayatari.memory import keep_freed_memory
 from rayatari.models.hardware import fast_bf16
-
-
-def pick_device(name: str) -> torch.device:
-    """The device that ``auto``, ``cpu`` or ``cuda`` means here; UserError when there is no such GPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda, but torch sees no GPU: use device=auto or device=cpu")
-    return torch.device(name)
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:

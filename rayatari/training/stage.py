@@ -14,6 +14,7 @@ from rayatari.config.world import WorldConfig
 from rayatari.dataset import storage
 from rayatari.dataset.info import DatasetInfo, read_info
 from rayatari.dataset.windows import WindowBatch
+from rayatari.devices import pick_device
 from rayatari.errors import UserError
 from rayatari.models.frames import FrameCodec
 from rayatari.models.hardware import place
@@ -23,7 +24,6 @@ from rayatari.models.playable import reward_indices
 from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
 from rayatari.training.feed import heldout_windows
-from rayatari.training.hardware import pick_device
 from rayatari.training.task import Task
 
 
@@ -147,7 +147,7 @@ def bundle_weights(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
 def kept_metrics(task: Task, state: Mapping[str, Any]) -> dict[str, float]:
     """Measures of the best weights on held-out windows, for the card."""
-    device = pick_device(task.config.training.device)
+    device = pick_device(task.config.training.device, "training.device")
     model = task.build()
     model.load_state_dict(state["best"]["weights"])
     place(model.eval(), device)

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from rayatari.devices import pick_device
 from rayatari.models.hardware import place
 from rayatari.training.feed import Rows, heldout_windows, training_windows
 from rayatari.training.flight import Flight
-from rayatari.training.hardware import pick_device, pick_precision, set_up_cpu
+from rayatari.training.hardware import pick_precision, set_up_cpu
 from rayatari.training.loop import Reporter, Trainer
 from rayatari.training.task import Task
 
@@ -32,7 +33,7 @@ def train_worker(
     set_up_cpu(config.training)
     torch.manual_seed(config.seed)
     torch.backends.cudnn.benchmark = True  # all batches are alike
-    device = pick_device(config.training.device)
+    device = pick_device(config.training.device, "training.device")
     model = place(task.build(), device)
     seed = [config.seed, rank, int(state["step"]) if state else 0]
     trainer = Trainer(

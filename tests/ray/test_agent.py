@@ -139,6 +139,30 @@ def test_the_same_seed_trains_the_same_network(settings):
         assert torch.equal(value, learned[1][name]), name
 
 
+def test_what_is_judged_ahead_is_what_the_target_says_when_it_is_learned():
+    agent = replace(TINY, play_ahead="always", rollout=4, train_every=4, block=4)
+    algorithm = build_algorithm(replace(CONFIG, agent=agent), SPEC)
+    learn, counts = algorithm.learn, {"ahead": 0, "at once": 0}
+
+    def compared(batch, judged=None):
+        counts["ahead" if judged else "at once"] += 1
+        module = network_of(algorithm)
+        columns = {Columns.OBS: batch.views, Columns.NEXT_OBS: batch.next_views}
+        now = module.judge({name: torch.from_numpy(values) for name, values in columns.items()})
+        for name, values in (judged or {}).items():
+            torch.testing.assert_close(values, now[name])
+        assert len(batch.actions) == 4 * agent.batch_size
+        return learn(batch, judged)
+
+    algorithm.learn = compared
+    try:
+        while algorithm.updates < 200:
+            algorithm.training_step()
+    finally:
+        algorithm.stop()
+    assert counts["ahead"] > 2 * counts["at once"] > 8  # at once where the target has just changed
+
+
 def test_remote_runners_fill_their_own_lanes():
     config = replace(CONFIG, agent=replace(TINY, runners=2, steps=200))
     algorithm = build_algorithm(config, SPEC)

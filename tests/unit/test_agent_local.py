@@ -220,6 +220,10 @@ def test_training_begins_from_a_bundle_and_says_when_it_does_not_fit(tmp_path):
     train.run(then)
     for name, value in load_policy(bundle).weights.items():
         torch.testing.assert_close(load_policy(stage_dir(then, "agent")).weights[name], value)
+    one, both = (read_card(stage_dir(config, "agent"), "policy", "") for config in (first, then))
+    assert both.inputs == {"start_from": str(bundle)}
+    assert train.trained(both)["steps_before"] == one.model["step"] + both.model["step"]
+    assert train.trained(both)["seconds_before"] == one.seconds + both.seconds
     for settings, named in (
         ({"hidden": 16}, "hidden is 8, not 16"),
         ({"start_from": str(tmp_path)}, "artifact not found"),
@@ -228,8 +232,8 @@ def test_training_begins_from_a_bundle_and_says_when_it_does_not_fit(tmp_path):
         wrong = replace(then, name="wrong", agent=replace(then.agent, **settings))
         with pytest.raises(UserError, match=named):
             train.run(wrong)
-    with pytest.raises(UserError, match="no agent of beam_rider comes with the package"):
-        train.run(replace(then, game="beam_rider", name="beam", agent=replace(TINY, start_from="shipped")))
+    with pytest.raises(UserError, match="no agent of freeway comes with the package"):
+        train.run(replace(then, game="freeway", name="freeway", agent=replace(TINY, start_from="shipped")))
     with pytest.raises(UserError, match="plays another game than pong"):
         train.run(replace(then, game="pong", name="pong"))
 

@@ -31,7 +31,7 @@ from rayatari.agent.rollout import LAST, NO_ADVICE, Episode
 from rayatari.agent.vector_game import Moment, VectorGame
 from rayatari.agent.view_stack import STACK
 from rayatari.config.schema import Config
-from rayatari.errors import UserError
+from rayatari.devices import pick_device
 from rayatari.games.agent_view import VIEW_SIZE
 from rayatari.games.spec import GameSpec
 from rayatari.paths import read_json, write_json
@@ -67,7 +67,7 @@ class LocalDQN:
         """``games``, one entry a group, are played in place of emulators."""
         agent = config.agent
         self.agent, self._exploration, self._seed = agent, exploration, config.seed
-        self.device = pick_device(agent.device)
+        self.device = pick_device(agent.device, "agent.device")
         torch.set_num_threads(agent.threads or torch.get_num_threads())
         torch.manual_seed(config.seed)
         if self.device.type == "cuda":
@@ -258,12 +258,3 @@ class _Group:
         replay.add(self.number, self.stack[:, -1], ages, actions, rewards, outcomes, advice)
         kept = self.stack[:, 1:] * (starts == 0).to(torch.uint8)[:, None, None, None]
         self.stack = torch.cat([kept, frames[:, None]], 1)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device that ``auto``, ``cpu`` or ``cuda`` means here; UserError when there is no such GPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("agent.device=cuda, but torch sees no GPU: use agent.device=auto or cpu")
-    return torch.device(name)

@@ -4,7 +4,9 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,7 @@ class AtariDQN(DQN):
         self.seconds = dict.fromkeys(("play", "store", "draw", "update", "sync"), 0.0)
         """Wall-clock seconds spent in each part of the training step."""
         self._credit = 0.0
+        self._drawn: _Block | None = None
         self._playing = Playing(self.env_runner_group, self.config.play_ahead)
 
     def _create_local_replay_buffer_if_necessary(self, config: Any) -> Replay:
@@ -142,10 +145,15 @@ class AtariDQN(DQN):
             self._credit -= updates
             self._update(updates)
 
-    def learn(self, batch: ReplayBatch) -> NDArray[np.float32]:
-        """Update the network once with each batch that lies in ``batch``; returns the TD errors, (B,)."""
+    def learn(
+        self, batch: ReplayBatch, judged: Mapping[str, torch.Tensor] | None = None
+    ) -> NDArray[np.float32]:
+        """Update the network once with each batch that lies in ``batch``; returns the TD errors, (B,).
+
+        ``judged`` is what the module's ``judge`` said of it, if that was asked before.
+        """
         results = self.learner_group.update(
-            batch=_to_rllib(batch),
+            batch=_to_rllib(batch, judged or {}),
             minibatch_size=self.config.train_batch_size_per_learner,
             timesteps=learning_timesteps(self.env_steps),
         )
@@ -156,12 +164,37 @@ class AtariDQN(DQN):
 
     def _update(self, updates: int) -> None:
         with self._clock("draw"):
-            beta, size = self.config.beta.at(self.env_steps), self.config.total_train_batch_size
-            batch = self.local_replay_buffer.draw(size, beta, self.rng, updates)
+            block = self._drawn if self._drawn and self._drawn.updates == updates else self._draw(updates)
+            last = self._credit < 1  # of this rollout: the thread would judge others too late
+            self._drawn = self._draw(updates, ahead=True) if last and self._may_judge_ahead() else None
         with self._clock("update"):
-            errors = self.learn(batch)
+            errors = self.learn(block.batch, block.judged.result() if block.judged else None)
         with self._clock("draw"):
-            self.local_replay_buffer.update(batch.leaves, errors)
+            self.local_replay_buffer.update(block.batch.leaves, errors)
+
+    def _draw(self, updates: int, ahead: bool = False) -> "_Block":
+        """Draw what so many updates replay; ``ahead``, the player's thread judges it after the rollout."""
+        beta, size = self.config.beta.at(self.env_steps), self.config.total_train_batch_size
+        batch = self.local_replay_buffer.draw(size, beta, self.rng, updates)
+        judged = self._playing.then(partial(self._judge, batch)) if ahead else None
+        return _Block(updates, batch, judged)
+
+    def _may_judge_ahead(self) -> bool:
+        """Whether there is a thread that could ask the target network, which must not change meanwhile."""
+        if self.learner_group.is_remote or not self._playing.threaded:
+            return False
+        [last] = self.learner_group.foreach_learner(lambda learner: learner.last_update_ts_by_mid)
+        return self.env_steps - last.get()[DEFAULT_MODULE_ID] < self.config.target_network_update_freq
+
+    def _judge(self, batch: ReplayBatch) -> Mapping[str, torch.Tensor]:
+        [found] = self.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
+        module = found.get().unwrapped()
+        device = next(module.target.parameters()).device
+        columns = {Columns.OBS: batch.views, Columns.NEXT_OBS: batch.next_views}
+        judged: Mapping[str, torch.Tensor] = module.judge(
+            {name: torch.from_numpy(values).to(device) for name, values in columns.items()}
+        )
+        return judged
 
     def _sync_weights(self) -> None:
         """Bring the runners' weights up to date; copied in place where all is in this process."""
@@ -264,7 +297,17 @@ class AtariDQN(DQN):
         self.seconds[part] += time.perf_counter() - started
 
 
-def _to_rllib(batch: ReplayBatch) -> MultiAgentBatch:
+@dataclass(frozen=True)
+class _Block:
+    """What several updates replay."""
+
+    updates: int
+    batch: ReplayBatch
+    judged: Future[Mapping[str, torch.Tensor]] | None
+    """What the target network says of it, where that is found out in another thread."""
+
+
+def _to_rllib(batch: ReplayBatch, judged: Mapping[str, torch.Tensor]) -> MultiAgentBatch:
     columns = {
         Columns.OBS: batch.views,
         Columns.NEXT_OBS: batch.next_views,
@@ -275,7 +318,7 @@ def _to_rllib(batch: ReplayBatch) -> MultiAgentBatch:
         WEIGHTS: batch.weights,
     }
     tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
-    return MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(tensors)}, len(batch.actions))
+    return MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch({**tensors, **judged})}, len(batch.actions))
 
 
 def _show(learner: AtariDQNLearner, views: torch.Tensor, first: int) -> None:

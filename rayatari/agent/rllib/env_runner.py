@@ -36,6 +36,7 @@ class AtariEnvRunner(SingleAgentEnvRunner):
             self.game.reset(seed)
             self._generator = torch.Generator(self._device).manual_seed(seed)  # the learner has torch's own
             self._needs_initial_reset = False
+        self.module.get_ready_to_play()
         rollout = self.game.play(self._act, self.config.get_rollout_fragment_length())
         self._episodes += rollout.episodes
         self._increase_sampled_metrics(int(np.sum(rollout.outcomes != LAST)), len(rollout.episodes))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rayatari.agent.curiosity import Curiosity, mixed_returns
 from rayatari.agent.objective import Loss
-from rayatari.agent.rllib.module import ERRORS, EXPLORER
+from rayatari.agent.rllib.module import ERRORS, EXPLORER, JUDGED
 
 ADVICE = "advice"
 DISCOUNTS = "discounts"
@@ -51,7 +51,8 @@ class AtariDQNLearner(DQNTorchLearner):
         assert minibatch_size is not None
         batch: Any = self._make_batch_if_necessary(training_data=training_data)
         columns = dict(batch[DEFAULT_MODULE_ID])
-        columns |= self.module[DEFAULT_MODULE_ID].unwrapped().judge(columns)
+        if not any(name.startswith(JUDGED) for name in columns):
+            columns |= self.module[DEFAULT_MODULE_ID].unwrapped().judge(columns)
         super()._log_steps_trained_metrics(batch)
         for start in range(0, len(columns[Columns.ACTIONS]), minibatch_size):
             part = {name: values[start : start + minibatch_size] for name, values in columns.items()}

@@ -1,5 +1,6 @@
 """Our Q-networks as an RLlib module."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,7 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
         if settings["curiosity"] is not None:
             self.explorer = QNetwork(settings["network"])
             self.curiosity = Curiosity(settings["curiosity"])
+        self._players: list[QNetwork] = []  # in a list, so that they are no part of the state
 
     def train(self, mode: bool = True) -> "AtariDQNModule":
         """Torch's, but for the walk through all layers when nothing changes: RLlib calls it at each pass."""
@@ -81,13 +83,31 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
     ) -> dict[str, Tensor]:
         """Actions of the games ``first_game`` on, of ``games`` in all, at environment step ``t``."""
         views = batch[Columns.OBS]
-        if self.explorer is None:
-            q_BA = self.network(views, noisy=True)
-        else:
-            playing = explorers(self.model_config["rnd_share"], first_game, 1, len(views))
-            explores_B = torch.tensor(playing, device=views.device)
-            q_BA = two_minds(_with_noise(self.network), _with_noise(self.explorer), views, explores_B)
+        network, *explorer = self._players or self._minds()
+        with self._autocast(views):
+            if not explorer:
+                q_BA = network(views, noisy=True)
+            else:
+                playing = explorers(self.model_config["rnd_share"], first_game, 1, len(views))
+                explores_B = torch.tensor(playing, device=views.device)
+                q_BA = two_minds(_with_noise(network), _with_noise(*explorer), views, explores_B)
         return {Columns.ACTIONS: self.exploration.choose(q_BA, t, first_game, 1, games, generator)}
+
+    def get_ready_to_play(self) -> None:
+        """Have exploration use the weights of this moment, in bf16 where the updates do: less to read.
+
+        Without it, autocast would convert the weights at every step.
+        """
+        if not self.model_config["bf16"]:
+            return
+        minds = self._minds()
+        if not self._players:
+            self._players = [copy.deepcopy(mind).requires_grad_(False).in_bf16() for mind in minds]
+        for player, mind in zip(self._players, minds, strict=True):
+            player.load_state_dict(mind.state_dict())
+
+    def _minds(self) -> list[QNetwork]:
+        return [self.network] if self.explorer is None else [self.network, self.explorer]
 
     def judge(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """What the target network says of several batches at once, as columns to go with them.

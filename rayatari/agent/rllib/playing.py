@@ -1,12 +1,14 @@
 """Rollouts of all environment runners, begun at one moment and collected at another."""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from rayatari.agent.rollout import Rollout
 
+T = TypeVar("T")
 _TAG = "play"
 
 
@@ -30,6 +32,16 @@ class Playing:
             self._group.foreach_env_runner_async("play", tag=_TAG)
         elif self._pool is not None:
             self._rollout = self._pool.submit(self._group.local_env_runner.play)
+
+    @property
+    def threaded(self) -> bool:
+        """Whether there is a thread that plays."""
+        return self._pool is not None
+
+    def then(self, work: Callable[[], T]) -> Future[T]:
+        """Have the thread do ``work`` after the rollout that it plays."""
+        assert self._pool is not None
+        return self._pool.submit(work)
 
     def collect(self) -> list[tuple[Rollout, Any]]:
         """Wait for the rollouts and RLlib's metrics of them; a runner that died gives none."""
