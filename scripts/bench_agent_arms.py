@@ -77,8 +77,8 @@ def ours(
 
     ray.init(logging_level="error", log_to_driver=False)  # the threads that print logs never rest
     agent = AgentConfig(
-        rollout=max(ROLLOUT, int(every / 2)) if every else 16,  # four updates at a time, or more
-        train_every=every or 1e9, batch_size=BATCH, envs=GAMES, runners=runners, threads=threads,
+        rollout=max(ROLLOUT, int(every / 4)) if every else 16,
+        train_every=every or 1e9, batch_size=BATCH, envs=GAMES if every == 4 else 2 * GAMES, runners=runners, threads=threads,
         learning_starts=FIRST_FRAMES, replay_capacity=CAPACITY,
         precision=precision, dueling=network == "default", double=network == "default",
     )  # fmt: skip
