@@ -77,8 +77,8 @@ def ours(
 
     ray.init(logging_level="error", log_to_driver=False)  # the threads that print logs never rest
     agent = AgentConfig(
-        rollout=max(ROLLOUT, int(every / 4)) if every else 16,
-        train_every=every or 1e9, batch_size=BATCH, envs=GAMES if every == 4 else 2 * GAMES, runners=runners, threads=threads,
+        envs=GAMES if every == 4 else 2 * GAMES, rollout=max(ROLLOUT, int(every / 4)) if every else 16,
+        train_every=every or 1e9, batch_size=BATCH, runners=runners, threads=threads,
         learning_starts=FIRST_FRAMES, replay_capacity=CAPACITY,
         precision=precision, dueling=network == "default", double=network == "default",
     )  # fmt: skip

@@ -82,7 +82,10 @@ def test_a_session_can_be_trained_on(tmp_path: Path) -> None:
         (["real=true", "headless=true", "agent=true", "steps=5", "game=freeway"], "train-agent"),
         (["real=true", "headless=true", "agent=true", "steps=5", "pilot=ace"], "unknown player"),
         (["real=true", "headless=true", "agent=true", "steps=5", "pilot=policy:/none"], "train-agent"),
-        (["real=true", "headless=true", "agent=true", "steps=5", "pilot=follow", "game=pong"], "another player"),
+        (
+            ["real=true", "headless=true", "agent=true", "steps=5", "pilot=follow", "game=pong"],
+            "another player",
+        ),
         (["real=true", "steps=5", "record=/proc/none/x.gif"], "choose another"),
         (["real=true", "steps=5", "record=/dev/null"], "choose another"),
         (["real=true", "game=breakuot"], "breakout"),
