@@ -184,7 +184,8 @@ class AtariDQN(DQN):
         if self.learner_group.is_remote or not self._playing.threaded:
             return False
         [last] = self.learner_group.foreach_learner(lambda learner: learner.last_update_ts_by_mid)
-        return self.env_steps - last.get()[DEFAULT_MODULE_ID] < self.config.target_network_update_freq
+        since = self.env_steps - int(last.get()[DEFAULT_MODULE_ID])
+        return since < int(self.config.target_network_update_freq)
 
     def _judge(self, batch: ReplayBatch) -> Mapping[str, torch.Tensor]:
         [found] = self.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
