@@ -124,7 +124,7 @@ def test_the_command_line_itself_is_checked() -> None:
         (["evaluate"], "rayatari pipeline"),
         (["sweep"], "rayatari record"),
         (["sweep", "file=nowhere.yaml"], "nowhere.yaml"),
-        (["record", "players=[{player: agent}]"], "rayatari train-agent"),
+        (["record", "game=freeway", "players=[{player: agent}]"], "rayatari train-agent"),
         (["record", "players=[{player: 'policy:nowhere'}]"], "nowhere"),
         (["record", "describe=nowhere"], "nowhere"),
         (["evaluate", "weights=nowhere"], "nowhere"),
