@@ -18,10 +18,10 @@ from rayatari.agent.interrupt import uninterrupted
 from rayatari.agent.league import League
 from rayatari.agent.network import playing
 from rayatari.agent.parts import exploration, network_config
+from rayatari.agent.players import make_player
 from rayatari.agent.policy import KIND, Policy, PolicyModel, load_policy, model_record, save_policy
 from rayatari.agent.rollout import Episode
 from rayatari.agent.settings import check_settings, resume_settings
-from rayatari.agent.teacher import Teacher, TeacherRule
 from rayatari.checkpoint import Card, finished_already, new_card, read_card
 from rayatari.config.agent import AgentConfig
 from rayatari.config.runtime import EmulatorConfig
@@ -296,8 +296,10 @@ def _check_resumable(checkpoint: Checkpoint, config: Config) -> None:
 
 def _check_teacher(agent: AgentConfig, spec: GameSpec) -> None:
     """Raise UserError when the teacher cannot play the game, before a runner finds out."""
+    if not agent.teacher:
+        return
     try:
-        Teacher(TeacherRule(agent.teacher, agent.teacher_share), spec, 1) if agent.teacher else None
+        make_player(agent.teacher, spec)
     except UserError as error:
         raise UserError(f"agent.teacher: {error}") from None
 
