@@ -20,6 +20,10 @@ _FRAMES = 4
 """Emulator frames of a step."""
 _TURN = 5.71
 """Pixels that the knob moves the paddle's resting place for one frame of a press."""
+_STEP = _TURN * _FRAMES
+"""Pixels for one step of a press."""
+_SIDES = [0, -1, 1]
+"""To stay, to go left, to go right."""
 _KNOB = (4.6, 194.0)
 """The resting places at the knob's two stops; the walls stop the paddle before them."""
 _PLACES = (8.0, 144.0)
@@ -41,6 +45,10 @@ _NEAR = 3.0
 """Pixels from the paddle's middle within which a landing is as good as on it."""
 _HURRY = 0.3
 """Pixels of error at the landing that are taken for pressing less, or one step earlier."""
+_AS_GOOD = 1.5
+"""Pixels that presses may bring less than the best and still do as well."""
+_SPARE = 2
+"""Presses that must be left over for others than the best to do as well, long before a landing."""
 
 
 class InterceptPlayer:
@@ -67,6 +75,10 @@ class InterceptPlayer:
 
     def act(self, frame: Frame) -> int:
         """The button that brings the paddle nearer to where the ball will land, or serves it."""
+        return self.advise(frame)[0]
+
+    def advise(self, frame: Frame) -> tuple[int, frozenset[int]]:
+        """What :meth:`act` does, and all buttons that do as well, that one among them."""
         reading = self._reader.read(frame)
         before, self._ball = self._ball, reading.ball
         if reading.paddle is not None:
@@ -75,9 +87,11 @@ class InterceptPlayer:
                 self._width = reading.paddle_width
         if reading.ball is None or reading.paddle is None:
             self._side = 0
-            return self._fire
-        self._side = 0 if before is None else self._choose(before, reading.ball)
-        return self._buttons.get(self._side, self._noop)
+            return self._fire, frozenset({self._fire})
+        sides = _SIDES if before is None else self._choose(before, reading.ball)
+        self._side = sides[0]
+        does = {0: {self._noop, self._fire}} | {side: {button} for side, button in self._buttons.items()}
+        return self._buttons.get(self._side, self._noop), frozenset().union(*(does[side] for side in sides))
 
     def _feel(self, paddle: float) -> None:
         """Where the knob is now: whatever was pressed, the paddle's move tells, but for what a wall hides."""
@@ -93,14 +107,14 @@ class InterceptPlayer:
             self._knob = paddle
         self._place = paddle
 
-    def _choose(self, before: tuple[float, float], ball: tuple[float, float]) -> int:
-        """-1 to go left, 1 to go right, 0 to stay."""
+    def _choose(self, before: tuple[float, float], ball: tuple[float, float]) -> list[int]:
+        """-1 to go left, 1 to go right, 0 to stay: the best one, and those that do as well."""
         down, half = ball[1] - before[1], self._width / 2
         across = self._speed(before[0], ball[0])
         if down <= 0:
             self._aim = self._random.uniform(-_VARIETY, _VARIETY)
             away = (_LEFT + _RIGHT) / 2 - half - self._knob
-            return int(np.sign(away)) if abs(away) > _TURN * _FRAMES else 0
+            return _enough(int(np.sign(away)) if abs(away) > _STEP else 0, away, _SPARE)
         steps = max(_LANDING - ball[1], 1) / down
         target = _bounce(ball[0] + across * steps) + _BALL_WIDTH / 2 + self._aim - half
         target = min(max(target, _PLACES[0]), _PLACES[1])
@@ -114,11 +128,11 @@ class InterceptPlayer:
         self._across = across
         return across
 
-    def _best(self, target: float, steps: float) -> int:
+    def _best(self, target: float, steps: float) -> list[int]:
         """First of the presses that bring the paddle's left edge nearest to ``target`` in ``steps`` steps."""
-        far = round((target - self._knob) / (_TURN * _FRAMES))
         if steps > _FORESIGHT:
-            return int(np.sign(far))
+            away = target - self._knob
+            return _enough(int(np.sign(round(away / _STEP))), away, steps - 1 - _SPARE)
         landing = int(np.ceil(steps * _FRAMES)) - 1  # counted from the next frame
         sides_PT = _SEQUENCES[landing // _FRAMES + 1]
         places_PF, _ = _move(
@@ -128,7 +142,10 @@ class InterceptPlayer:
         errors_P = errors_PF[:, landing] + _BESIDE * errors_PF[:, max(landing - 1, 0)]
         errors_P += _BESIDE * errors_PF[:, min(landing + 1, places_PF.shape[1] - 1)]
         late_P = (np.abs(sides_PT) * (1 + np.arange(sides_PT.shape[1]))).sum(1)
-        return int(sides_PT[(np.maximum(errors_P, _NEAR) + _HURRY * late_P).argmin(), 0])
+        costs_P = np.maximum(errors_P, _NEAR) + _HURRY * late_P
+        first = int(sides_PT[costs_P.argmin(), 0])
+        good_P = costs_P <= costs_P.min() + _AS_GOOD
+        return [first, *(side for side in _SIDES if side != first and side in sides_PT[good_P, 0])]
 
 
 def _move(
@@ -144,8 +161,14 @@ def _move(
     return np.stack(places, 1), knob_P
 
 
+def _enough(best: int, away: float, presses: float) -> list[int]:
+    """``best``, and the other sides after which ``presses`` presses bring the knob ``away`` pixels."""
+    others = [side for side in _SIDES if side != best and abs(away - _STEP * side) <= _STEP * presses]
+    return [best, *others]
+
+
 _SEQUENCES = {
-    steps: np.array(list(itertools.product((0, -1, 1), repeat=steps))) for steps in range(1, _FORESIGHT + 1)
+    steps: np.array(list(itertools.product(_SIDES, repeat=steps))) for steps in range(1, _FORESIGHT + 1)
 }
 """All ways to press for so many steps, (3 ** T, T)."""
 

@@ -65,15 +65,16 @@ def half_squared(predictions_B: Tensor, targets_B: Tensor) -> Tensor:
 
 
 def large_margin(values_BA: Tensor, advice_B: Tensor, margin: float) -> Tensor:
-    """max_a (Q(s, a) + margin [a is not the teacher's]) - Q(s, teacher's), (B,) (Hester et al., 2018, eq. 2).
+    """max_a (Q(s, a) + margin [a is not advised]) - max_{a advised} Q(s, a), (B,).
 
-    0 where the teacher's action is better than all others by ``margin``, and where ``advice_B`` is no action.
+    Where one action is advised it is that of Hester et al. (2018, eq. 2). Bit a of ``advice_B`` says that
+    action a is. 0 where an advised action is better than all others by ``margin``, and without advice.
     """
-    actions = values_BA.shape[1]
-    advised_B = advice_B < actions
-    taught_B = torch.where(advised_B, advice_B, 0).long()
-    others_BA = margin * (1 - functional.one_hot(taught_B, actions).float())
-    return advised_B * ((values_BA + others_BA).amax(1) - pick(values_BA, taught_B))
+    bits_A = 1 << torch.arange(values_BA.shape[1], device=values_BA.device)
+    advised_BA = (advice_B[:, None] & bits_A) != 0
+    best_B = values_BA.masked_fill(~advised_BA, -torch.inf).amax(1)
+    missing_B = (values_BA + margin * ~advised_BA).amax(1) - best_B
+    return torch.where(advised_BA.any(1), missing_B, 0.0)
 
 
 def project(support_N: Tensor, returns_B: Tensor, discounts_B: Tensor, probabilities_BN: Tensor) -> Tensor:

@@ -122,7 +122,7 @@ class Objective:
     ) -> Loss:
         """The loss of what :meth:`look` gave; ``support_N`` is the network's.
 
-        ``advice_B`` is the teacher's action where one gave advice, else NO_ADVICE; :attr:`advice` uses it.
+        ``advice_B`` are the actions that a teacher would do, as bits, or NO_ADVICE; :attr:`advice` uses it.
         """
         values_BN = pick(said[VALUES], actions_B)
         if self.network.distribution == "c51":

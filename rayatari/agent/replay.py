@@ -49,8 +49,8 @@ class ReplayBatch:
     """uint8 (B, 4, 84, 84)."""
     actions: NDArray[np.uint8]
     """uint8 (B,)."""
-    advice: NDArray[np.uint8]
-    """What a teacher would have done, uint8 (B,); NO_ADVICE where none said so."""
+    advice: NDArray[np.int32]
+    """The actions that a teacher would have done, as bits, int32 (B,); NO_ADVICE where none said so."""
     returns: NDArray[np.float32]
     """Discounted sum of the rewards until the bootstrap, float32 (B,)."""
     next_views: NDArray[np.uint8]
@@ -77,7 +77,7 @@ class Replay:
         self.views = np.zeros((*shape, VIEW_SIZE, VIEW_SIZE), np.uint8)
         self.ages = np.zeros(shape, np.uint8)
         self.actions = np.zeros(shape, np.uint8)
-        self.advice = np.full(shape, NO_ADVICE, np.uint8)
+        self.advice = np.full(shape, NO_ADVICE, np.int32)
         self.rewards = np.zeros(shape, np.float32)
         self.outcomes = np.zeros(shape, np.uint8)
         self.heads = np.zeros(config.lanes, np.int64)

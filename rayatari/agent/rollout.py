@@ -12,8 +12,8 @@ something, but the episode was cut off there. LAST: the frame is the last of its
 was taken on it, and the frame stored after it belongs to another episode."""
 
 MAX_AGE = 255
-NO_ADVICE = 255
-"""Stands for an action where no teacher said what it would do."""
+NO_ADVICE = 0
+"""Advice of no teacher. Of one, bit a is set where action a does as well as any that it knows of."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Rollout:
     """CONTINUES, TERMINATED, TRUNCATED or LAST, uint8 (T, N)."""
     first_game: int = 0
     """Number of the first of these games among all games of the run."""
-    advice: NDArray[np.uint8] | None = None
-    """What a teacher would have done on the frames, uint8 (T, N); None without one."""
+    advice: NDArray[np.int32] | None = None
+    """The actions that a teacher would have done on the frames, as bits, int32 (T, N); None without one."""
     episodes: tuple[Episode, ...] = ()
     """Episodes that ended in these steps."""

@@ -25,7 +25,7 @@ _NOT_NEGATIVE = (
 _POSITIVE = ("train_every", "lr", "grad_clip", "noisy_sigma", "munchausen_temperature", "rnd_lr")
 _SHARES = (
     "gamma", "replay_beta", "epsilon_start", "epsilon_end", "evaluation_epsilon", "lr_final", "rnd_share",
-    "rnd_alpha_start", "rnd_alpha_end", "munchausen_alpha", "teacher_share",
+    "rnd_alpha_start", "rnd_alpha_end", "munchausen_alpha", "teacher_share", "averaging",
 )  # fmt: skip
 _SHARE_OF_MEMORY = 0.8
 
@@ -79,6 +79,7 @@ def resume_settings(config: Config) -> dict[str, Any]:
         "agent.dueling": agent.dueling,
         "agent.distribution": [agent.distribution, *_shape(agent)],
         "agent.noisy": agent.noisy,
+        "agent.averaging": agent.averaging > 0,
         "agent.rnd": [agent.rnd, agent.rnd_features] if agent.rnd else [False],
         "agent.envs": agent.envs,
         "agent.runners": agent.runners,

@@ -7,16 +7,26 @@ al., 2011).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rayatari.agent.curiosity import explorers
-from rayatari.agent.players import make_player
+from rayatari.agent.players import Player, make_player
 from rayatari.agent.rollout import NO_ADVICE
 from rayatari.games.agent_view import shrink
+from rayatari.games.interface import Frame
 from rayatari.games.palette import GREY
 from rayatari.games.spec import GameSpec
+
+
+@runtime_checkable
+class Adviser(Protocol):
+    """A player that knows when it does not matter what it does."""
+
+    def advise(self, frame: Frame) -> tuple[int, frozenset[int]]:
+        """What its ``act`` does, and all actions that do as well, that one among them."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,10 @@ class Teacher:
         self._seed = 0
         self.plays = np.array(explorers(rule.share, 0, 1, count))
         """Which games it plays itself, bool (count,)."""
-        self.advice = np.full(count, NO_ADVICE, np.uint8)
-        """What it would do on the latest frames, uint8 (count,)."""
+        self.actions = np.zeros(count, np.int64)
+        """What it would do on the latest frames, int64 (count,)."""
+        self.advice = np.full(count, NO_ADVICE, np.int32)
+        """All actions that would do as well, as bits, int32 (count,)."""
 
     def reset(self, seed: int) -> None:
         """Have the next frames be those of new games; everything random follows from ``seed``."""
@@ -55,5 +67,13 @@ class Teacher:
             if first:
                 self._seed += 1
                 player.reset(self._seed)
-            self.advice[i] = player.act(self._bytes[frame])
+            self.actions[i], as_good = _ask(player, self._bytes[frame])
+            self.advice[i] = sum(1 << action for action in as_good)
         return shrink(frames)
+
+
+def _ask(player: Player, frame: Frame) -> tuple[int, frozenset[int]]:
+    if isinstance(player, Adviser):
+        return player.advise(frame)
+    action = player.act(frame)
+    return action, frozenset({action})

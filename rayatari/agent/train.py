@@ -82,7 +82,7 @@ class Algorithm(Protocol):
         """Train for ``agent.report_every`` steps, ``progress`` (0 to 1) done before; learning metrics."""
 
     def policy_weights(self) -> Mapping[str, Tensor]:
-        """The network's weights of this moment, float16 by name."""
+        """The network's weights, or their average, float16 by name."""
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take over what :meth:`policy_weights` gave, before the first step."""

@@ -48,8 +48,8 @@ class Moment:
     """Which of them begin an episode, bool (N,)."""
     episodes: tuple[Episode, ...]
     """Episodes that ended; not those that a teacher played."""
-    advice: NDArray[np.uint8] | None = None
-    """What a teacher would have done on the frames acted on, uint8 (N,); None without one."""
+    advice: NDArray[np.int32] | None = None
+    """The actions that a teacher would have done on the frames acted on, as bits, int32 (N,)."""
 
 
 class VectorGame:
@@ -118,7 +118,7 @@ class VectorGame:
     def send(self, actions: NDArray[np.int64]) -> None:
         """Begin a step; the emulators' threads work on it until :meth:`receive` is called."""
         if self._teacher is not None:
-            actions = np.where(self._teacher.plays, self._teacher.advice, actions)
+            actions = np.where(self._teacher.plays, self._teacher.actions, actions)
         self._sent = actions
         self.env.send(actions)
 
@@ -162,7 +162,7 @@ class VectorGame:
             actions=np.zeros(shape, np.uint8),
             rewards=np.zeros(shape, np.float32),
             outcomes=np.empty(shape, np.uint8),
-            advice=None if self._teacher is None else np.full(shape, NO_ADVICE, np.uint8),
+            advice=None if self._teacher is None else np.full(shape, NO_ADVICE, np.int32),
         )
         episodes: list[Episode] = []
         for t in range(steps):
@@ -184,7 +184,7 @@ class VectorGame:
         """What the agent sees, uint8 (N, 84, 84), of what the emulators gave; a teacher sees all of it."""
         return screens if self._teacher is None else self._teacher.watch(screens, starts.tolist())
 
-    def _advice(self) -> tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]:
+    def _advice(self) -> tuple[NDArray[np.int32] | None, NDArray[np.bool_]]:
         """What the teacher said of the frames acted on, (N,), and which games the agent plays, bool (N,)."""
         if self._teacher is None:
             return None, np.ones(self.count, bool)

@@ -33,6 +33,9 @@ class AgentConfig:
     """Learning rate of Adam."""
     lr_final: float = 1.0
     """Share of the learning rate that is left at the end, where it moves linearly."""
+    averaging: float = 0.0
+    """Decay, by update, of the exponential moving average of the weights, which is then what is evaluated and
+    kept; 0 keeps the last ones."""
     adam_epsilon: float = 1.5e-4
     """Adam's epsilon (Hessel et al., 2018)."""
     grad_clip: float = 10.0
@@ -95,7 +98,7 @@ class AgentConfig:
     teacher_share: float = 0.25
     """Share of the games that the teacher plays itself."""
     teacher_weight: float = 1.0
-    """Weight of the large-margin loss, which wants the teacher's action to be the best one."""
+    """Weight of the large-margin loss, which wants one of the teacher's actions to be the best."""
     teacher_margin: float = 0.8
     """By how much, in units of Q."""
 

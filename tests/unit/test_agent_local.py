@@ -46,7 +46,7 @@ def random_rollout(steps, lanes, seed):
     game.reset(seed)
     rng = np.random.default_rng(seed)
     rollout = game.play(lambda views: rng.integers(4, size=lanes), steps)
-    return replace(rollout, advice=rng.integers(5, size=(steps, lanes), dtype=np.uint8))
+    return replace(rollout, advice=rng.integers(16, size=(steps, lanes), dtype=np.int32))
 
 
 def filled(config, groups, rollout):

@@ -48,7 +48,7 @@ def test_huber_is_square_near_zero_and_straight_further_out():
 
 def test_the_large_margin_loss_by_hand():
     values = torch.tensor([[1.0, 0.5, 0.9], [1.0, 0.5, 0.9], [1.0, 0.0, 0.1], [5.0, 0.0, 0.0]])
-    advice = torch.tensor([0, 1, 0, NO_ADVICE], dtype=torch.uint8)
+    advice = torch.tensor([0b001, 0b010, 0b001, NO_ADVICE], dtype=torch.int32)
     losses = large_margin(
         values, advice, 0.8
     )  # 0.9 + 0.8 - 1, 1 + 0.8 - 0.5, all others a margin below, none

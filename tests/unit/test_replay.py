@@ -75,7 +75,7 @@ class Stream:
         columns = (self.ages[start:stop], self.actions[start:stop], self.rewards[start:stop], outcomes)
         kinds = (np.uint8, np.uint8, np.float32, np.uint8)
         arrays = [np.array(c, k)[:, None] for c, k in zip(columns, kinds, strict=True)]
-        advice = (np.arange(start, stop) % 5).astype(np.uint8)[:, None] if lane else None
+        advice = (np.arange(start, stop) % 5).astype(np.int32)[:, None] if lane else None
         return Rollout(views, *arrays, first_game=lane, advice=advice)
 
     def transition(self, i, n, gamma):

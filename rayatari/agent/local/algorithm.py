@@ -133,8 +133,8 @@ class LocalDQN:
         return self.learner.statistics()
 
     def policy_weights(self) -> dict[str, Tensor]:
-        """The network's weights of this moment, float16 by name, as a policy bundle keeps them."""
-        return half_precision(self.learner.network.state_dict())
+        """The network's weights, or their average, float16 by name, as a policy bundle keeps them."""
+        return half_precision((self.learner.average or self.learner.network).state_dict())
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take over a policy's weights before the first step."""
@@ -249,7 +249,7 @@ class _Group:
         The buffers are free for the next step once its actions have come back from the device.
         """
         self._frames.copy_(torch.from_numpy(moment.views))
-        advice = np.full(self.game.count, NO_ADVICE, np.uint8) if moment.advice is None else moment.advice
+        advice = np.full(self.game.count, NO_ADVICE, np.int32) if moment.advice is None else moment.advice
         values = (moment.ages, moment.actions, moment.rewards, moment.outcomes, advice, moment.starts)
         for row, column in zip(self._columns, values, strict=True):
             row.copy_(torch.from_numpy(column))

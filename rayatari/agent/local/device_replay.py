@@ -31,7 +31,7 @@ class DeviceBatch:
     actions: Tensor
     """uint8 (B,)."""
     advice: Tensor
-    """uint8 (B,)."""
+    """int32 (B,)."""
     returns: Tensor
     """float32 (B,)."""
     next_views: Tensor
@@ -54,7 +54,7 @@ class DeviceReplay:
         self.views = torch.zeros((*shape, VIEW_SIZE, VIEW_SIZE), dtype=torch.uint8, device=device)
         self.ages = torch.zeros(shape, dtype=torch.uint8, device=device)
         self.actions = torch.zeros(shape, dtype=torch.uint8, device=device)
-        self.advice = torch.full(shape, NO_ADVICE, dtype=torch.uint8, device=device)
+        self.advice = torch.full(shape, NO_ADVICE, dtype=torch.int32, device=device)
         self.rewards = torch.zeros(shape, dtype=torch.float32, device=device)
         self.outcomes = torch.zeros(shape, dtype=torch.uint8, device=device)
         self.weights = torch.zeros(shape, dtype=torch.int64, device=device)
@@ -86,7 +86,7 @@ class DeviceReplay:
         self.views[lanes, slot] = views
         self.ages[lanes, slot] = ages.to(torch.uint8)
         self.actions[lanes, slot] = actions.to(torch.uint8)
-        self.advice[lanes, slot] = advice.to(torch.uint8)
+        self.advice[lanes, slot] = advice.to(torch.int32)
         self.rewards[lanes, slot] = (rewards.sign() if self.config.clip_rewards else rewards).float()
         self.outcomes[lanes, slot] = outcomes.to(torch.uint8)
         self.heads[group] = head + 1

@@ -1,11 +1,13 @@
 """One update of the networks: draw, loss, gradient, Adam, priorities. On a GPU it is one CUDA graph."""
 
+import copy
 import sys
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
+from rayatari.agent.averaging import move_average
 from rayatari.agent.curiosity import Curiosity, CuriosityConfig, mixed_returns, two_minds
 from rayatari.agent.local.device_replay import DeviceBatch, DeviceReplay
 from rayatari.agent.local.student import Student, Trainer, below
@@ -13,6 +15,8 @@ from rayatari.agent.network import QNetwork
 from rayatari.agent.objective import Loss, Objective
 from rayatari.config.agent import AgentConfig
 
+_AVERAGE_EVERY = 8
+"""Updates between two steps of the average, which cost a tenth of an update each."""
 _WARMUP = 3
 """Updates before the graph is captured: they let cuDNN choose and the optimizer make its state."""
 STATISTICS = ("loss", "q_mean", "gradient_norm")
@@ -30,6 +34,10 @@ class Learner:
         self.objective = objective
         self.cuda = self.device.type == "cuda"
         self.exploiter = Student(objective.network, agent, self.device)
+        self.average: QNetwork | None = None
+        """The average of the network, which is evaluated and exported where there is one."""
+        if agent.averaging:
+            self.average = copy.deepcopy(self.exploiter.network).requires_grad_(False)
         self.explorer: Student | None = None
         self.curiosity: Curiosity | None = None
         if agent.rnd:
@@ -48,7 +56,7 @@ class Learner:
 
     @property
     def network(self) -> QNetwork:
-        """The network that is evaluated and exported."""
+        """The network that learns from the rewards alone."""
         return self.exploiter.network
 
     def schedule(self, lr_share: float, beta: float, alpha: float) -> None:
@@ -67,6 +75,8 @@ class Learner:
             self._warm_up()
         else:
             self._update()
+        if self.average is not None and self.updates % _AVERAGE_EVERY == 0:
+            move_average(self.average, self.network, self.agent.averaging, self.updates, _AVERAGE_EVERY)
 
     def statistics(self) -> dict[str, float]:
         """Numbers of the last update."""
@@ -101,10 +111,14 @@ class Learner:
         for student in self._students():
             student.network.load_state_dict(weights, strict=False)  # a policy holds no noise
             student.copy_to_target()
+        if self.average is not None:
+            self.average.load_state_dict(self.network.state_dict())
 
     def state(self) -> dict[str, Tensor]:
         """Weights, optimizers and running statistics as named tensors on the CPU."""
         tensors = self.exploiter.state()
+        if self.average is not None:
+            tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         if self.explorer is not None and self.curiosity is not None:
             tensors |= self.explorer.state("explorer.")
             tensors |= {f"curiosity.{k}": v for k, v in self.curiosity.state_dict().items()}
@@ -114,6 +128,8 @@ class Learner:
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Take over what :meth:`state` gave. Must come before the first update."""
         self.exploiter.load_state(tensors)
+        if self.average is not None:
+            self.average.load_state_dict(below("average.", tensors))
         if self.explorer is not None and self.curiosity is not None:
             self.explorer.load_state(tensors, "explorer.")
             self.curiosity.load_state_dict(below("curiosity.", tensors))

@@ -49,6 +49,8 @@ class AtariDQNConfig(DQNConfig):
         """Importance-weight exponent by environment step."""
         self.train_every = 4.0
         """Environment steps per update."""
+        self.averaging = 0.0
+        """Decay of the average of the network, 0 for none."""
         self.play_ahead = False
         """Whether the next rollout is played while the last one is learned from."""
         self.block = 1
@@ -234,12 +236,12 @@ class AtariDQN(DQN):
             self.learner_group.foreach_learner(partial(_show, views=views, first=rollout.first_game))
 
     def policy_weights(self) -> dict[str, torch.Tensor]:
-        """The network's weights of this moment, float16 by name, as a policy bundle keeps them."""
-        state = self.learner_group.get_state(components=_MODULE, inference_only=True)
+        """The network's weights, or their average, float16 by name, as a policy bundle keeps them."""
+        state = self.learner_group.get_state(components=_MODULE, inference_only=not self.config.averaging)
         for key in _MODULE.split("/"):
             state = state[key]
         weights = state[DEFAULT_MODULE_ID]
-        prefix = "network."
+        prefix = "average." if self.config.averaging else "network."
         return half_precision({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
 
     def begin_from(self, weights: Mapping[str, torch.Tensor]) -> None:
@@ -330,6 +332,9 @@ def _begin(learner: AtariDQNLearner, weights: Mapping[str, torch.Tensor]) -> Non
     for network, target in learner.module[DEFAULT_MODULE_ID].get_target_network_pairs():
         network.load_state_dict(weights, strict=False)  # a policy holds no noise
         target.load_state_dict(network.state_dict())
+    average = learner.module[DEFAULT_MODULE_ID].unwrapped().average
+    if average is not None:
+        average.load_state_dict(weights, strict=False)
 
 
 def _take_errors(result: Any) -> NDArray[np.float32]:

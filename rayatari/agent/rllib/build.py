@@ -109,6 +109,7 @@ def _set_training(rllib: Any, agent: AgentConfig) -> None:
         num_steps_sampled_before_learning_starts=agent.learning_starts,
     )
     rllib.torch_skip_nan_gradients = True  # or all gradients are swept for infinities twice an update
+    rllib.averaging = agent.averaging
     rllib.train_every = agent.train_every
     rllib.play_ahead = _plays_ahead(agent)
     rllib.block, rllib.sync_every = agent.block, agent.sync_every
@@ -140,5 +141,6 @@ def _module_spec(agent: AgentConfig, spec: GameSpec) -> RLModuleSpec:
             "curiosity": curiosity if agent.rnd else None,
             "rnd_share": agent.rnd_share,
             "bf16": agent.precision == "bf16",
+            "averaging": agent.averaging > 0,
         },
     )

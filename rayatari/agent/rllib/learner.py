@@ -11,6 +11,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, TD_ERROR_KEY
 from torch import Tensor
 
+from rayatari.agent.averaging import move_average
 from rayatari.agent.curiosity import Curiosity, mixed_returns
 from rayatari.agent.objective import Loss
 from rayatari.agent.rllib.module import ERRORS, EXPLORER, JUDGED
@@ -19,6 +20,7 @@ ADVICE = "advice"
 DISCOUNTS = "discounts"
 WEIGHTS = "weights"
 _TARGET_STEPS = "target_network_steps"
+_UPDATES = "updates"
 
 
 class AtariDQNLearner(DQNTorchLearner):
@@ -26,6 +28,8 @@ class AtariDQNLearner(DQNTorchLearner):
 
     _steps = 0
     """Environment steps, which set the weight of novelty."""
+    _updates = _averaged = 0
+    """Updates made, and those of them that the average has followed."""
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Register a fused Adam for each network that learns, so that each gradient is clipped alone."""
@@ -55,6 +59,7 @@ class AtariDQNLearner(DQNTorchLearner):
             columns |= self.module[DEFAULT_MODULE_ID].unwrapped().judge(columns)
         super()._log_steps_trained_metrics(batch)
         for start in range(0, len(columns[Columns.ACTIONS]), minibatch_size):
+            self._updates += 1
             part = {name: values[start : start + minibatch_size] for name, values in columns.items()}
             yield MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(part)}, minibatch_size)
 
@@ -65,6 +70,14 @@ class AtariDQNLearner(DQNTorchLearner):
         """Note the time, which the weight of novelty depends on."""
         super().before_gradient_based_update(timesteps=timesteps)
         self._steps = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, self._steps)
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Let the target network follow where it is due, and the average."""
+        super().after_gradient_based_update(timesteps=timesteps)
+        module = self.module[DEFAULT_MODULE_ID].unwrapped()
+        if module.average is not None:
+            made, self._averaged = self._updates - self._averaged, self._updates
+            move_average(module.average, module.network, self.config.averaging, self._updates, made)
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Tensor]
@@ -93,13 +106,15 @@ class AtariDQNLearner(DQNTorchLearner):
             curiosity.observe(frames_GHW, first)
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """RLlib's state and the steps of the last target updates, which RLlib forgets."""
-        return {**super().get_state(*args, **kwargs), _TARGET_STEPS: dict(self.last_update_ts_by_mid)}
+        """RLlib's state, the steps of the last target updates, which RLlib forgets, and the updates."""
+        ours = {_TARGET_STEPS: dict(self.last_update_ts_by_mid), _UPDATES: self._updates}
+        return {**super().get_state(*args, **kwargs), **ours}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`get_state` gave."""
         super().set_state(state)
         self.last_update_ts_by_mid.update(state.get(_TARGET_STEPS, {}))
+        self._updates = self._averaged = state.get(_UPDATES, self._updates)
 
     def _loss(
         self, module_id: str, batch: dict[str, Any], said: dict[str, Tensor], returns_B: Tensor

@@ -26,7 +26,8 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
     """A :class:`QNetwork`, and on the learner its target network.
 
     ``model_config`` holds ``network`` (QNetworkConfig), ``exploration`` (Exploration), ``objective``
-    (Objective), ``bf16`` (autocast of the forward and backward pass in training), and ``curiosity``:
+    (Objective), ``bf16`` (autocast of the forward and backward pass in training), ``averaging`` (whether the
+    learner keeps the average of its networks) and ``curiosity``:
     None, or a CuriosityConfig. With one there is a second agent, the explorer, which plays the share
     ``rnd_share`` of the games; inference is always that of the first.
     """
@@ -36,6 +37,8 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
         settings = self.model_config
         self.network = QNetwork(settings["network"])
         self.exploration, self.objective = settings["exploration"], settings["objective"]
+        self.average: QNetwork | None = None
+        """What is evaluated and exported, where the learner averages."""
         self.explorer: QNetwork | None = None
         if settings["curiosity"] is not None:
             self.explorer = QNetwork(settings["network"])
@@ -48,11 +51,14 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
 
     def get_non_inference_attributes(self) -> list[str]:
         """What environment runners do not need."""
-        return ["target"] if self.explorer is None else ["target", "explorer_target", "curiosity"]
+        own = ["target", "average"] if self.average is not None else ["target"]
+        return own if self.explorer is None else [*own, "explorer_target", "curiosity"]
 
     def make_target_networks(self) -> None:
         """Copy the networks as their own targets; called by the learner."""
         self.target = make_target_network(self.network)
+        if self.model_config["averaging"]:
+            self.average = make_target_network(self.network)
         if self.explorer is not None:
             self.explorer_target = make_target_network(self.explorer)
 
