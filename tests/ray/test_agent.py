@@ -163,6 +163,36 @@ def test_what_is_judged_ahead_is_what_the_target_says_when_it_is_learned():
     assert counts["ahead"] > 2 * counts["at once"] > 8  # at once where the target has just changed
 
 
+def test_the_average_of_the_networks_is_kept_exported_and_restored(tmp_path):
+    config = replace(CONFIG, agent=replace(TINY, averaging=0.5, train_every=4))
+    algorithm = build_algorithm(config, SPEC)
+    again = build_algorithm(config, SPEC)
+    try:
+        while algorithm.updates == 0:
+            algorithm.training_step()
+        for _ in range(20):
+            made = algorithm.updates + 1
+            before = {
+                name: value.clone() for name, value in network_of(algorithm).average.state_dict().items()
+            }
+            algorithm.learn(algorithm.local_replay_buffer.draw(8, 0.5, np.random.default_rng(0)))
+            for name, value in network_of(algorithm).network.state_dict().items():
+                now = before[name] + (1 - min(0.5, made / (made + 10))) * (value - before[name])
+                torch.testing.assert_close(network_of(algorithm).average.state_dict()[name], now)
+        algorithm.save_to_path(tmp_path / "state")
+        again.restore_from_path(tmp_path / "state")
+        for name, value in algorithm.policy_weights().items():
+            assert torch.equal(again.policy_weights()[name], value)
+            assert torch.equal(value, network_of(algorithm).average.state_dict()[name].half())
+        weights = {name: torch.randn_like(value) for name, value in again.policy_weights().items()}
+        again.begin_from(weights)
+        for name, value in again.policy_weights().items():
+            assert torch.equal(value, weights[name])
+    finally:
+        algorithm.stop()
+        again.stop()
+
+
 def test_remote_runners_fill_their_own_lanes():
     config = replace(CONFIG, agent=replace(TINY, runners=2, steps=200))
     algorithm = build_algorithm(config, SPEC)

@@ -161,6 +161,30 @@ def test_the_stored_frames_are_those_that_the_emulators_showed():
     )
 
 
+def test_the_average_of_the_networks_is_kept_exported_and_restored(tmp_path):
+    agent = replace(TINY, averaging=0.5, learning_starts=850)
+    config = replace(CONFIG, agent=agent)
+    algorithm = LocalDQN(config, SPEC, network_config(agent, SPEC), exploration(agent))
+    learner = algorithm.learner
+    first = {name: value.clone() for name, value in learner.network.state_dict().items()}
+    for _ in range(9):
+        algorithm.iterate(0.0)
+    while learner.updates < 8:
+        learner.update()
+    for name, value in learner.network.state_dict().items():
+        now = first[name] + (1 - (8 / 18) ** 8) * (value - first[name])
+        torch.testing.assert_close(learner.average.state_dict()[name], now)
+        torch.testing.assert_close(algorithm.policy_weights()[name].float(), now, atol=1e-3, rtol=1e-3)
+    for _ in range(8):
+        learner.update()
+    algorithm.save_to_path(tmp_path / "state")
+    again = LocalDQN(config, SPEC, network_config(agent, SPEC), exploration(agent))
+    again.restore_from_path(tmp_path / "state")
+    for name, value in algorithm.policy_weights().items():
+        assert torch.equal(again.policy_weights()[name], value)
+        assert name == "support" or not torch.equal(learner.network.state_dict()[name].half(), value)
+
+
 def test_an_interrupted_local_training_goes_on_and_ends_in_a_bundle(tmp_path, monkeypatch, capsys):
     config = replace(CONFIG, runs=str(tmp_path))
     folder = stage_dir(config, "agent")

@@ -19,6 +19,7 @@ from rayatari.agent.policy import (
     model_record,
     save_policy,
 )
+from rayatari.agent.teacher import Adviser
 from rayatari.checkpoint import new_card
 from rayatari.config.record import PlayerConfig
 from rayatari.config.runtime import EmulatorConfig
@@ -26,6 +27,7 @@ from rayatari.config.schema import Config
 from rayatari.errors import UserError
 from rayatari.games.catalog import get_game
 from rayatari.games.emulator import Emulator
+from rayatari.games.interface import Frame
 from rayatari.paths import shipped_agent
 
 BREAKOUT = get_game("breakout")
@@ -71,6 +73,27 @@ def test_intercepting_the_ball_beats_following_it() -> None:
     follow = [score(make_player("follow", BREAKOUT), seed, 2000) for seed in range(2)]
     assert sum(intercept) > 5 * sum(follow)
     assert min(intercept) > 200
+
+
+def test_what_does_as_well_as_intercepting_keeps_the_ball_in_play() -> None:
+    player = make_player("intercept", BREAKOUT)
+    assert isinstance(player, Adviser)
+    random, free = np.random.default_rng(0), []
+
+    class AnyAdvised:
+        name = "any"
+
+        def reset(self, seed: int) -> None:
+            player.reset(seed)
+
+        def act(self, frame: Frame) -> int:
+            action, as_good = player.advise(frame)
+            assert action in as_good
+            free.append(len(as_good) == 4)
+            return int(random.choice(sorted(as_good)))
+
+    assert score(AnyAdvised(), 1, 1500) > 100
+    assert 0.3 < np.mean(free) < 0.9
 
 
 def test_intercepting_allows_for_presses_that_others_forced():
