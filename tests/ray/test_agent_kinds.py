@@ -120,6 +120,12 @@ def test_both_targets_follow_and_the_learning_rate_falls(algorithm):
     due = CURIOUS.lr * (1 - 0.5 * algorithm.env_steps / CURIOUS.steps)
     assert lrs == pytest.approx([due, due, CURIOUS.rnd_lr], rel=0.05)
 
+    algorithm._progress = 0.9  # of the time that training may take
+    algorithm.learn(algorithm.local_replay_buffer.draw(8, 0.5, np.random.default_rng(0)))
+    assert learner._get_optimizer_lr(_optimizer(learner, "explorer")) == pytest.approx(CURIOUS.lr * 0.55)
+    assert not torch.are_deterministic_algorithms_enabled()
+    algorithm._progress = 0.0
+
 
 def test_a_checkpoint_holds_both_agents_and_what_they_know(algorithm, tmp_path):
     algorithm.save_to_path(tmp_path / "state")

@@ -45,8 +45,12 @@ class AtariDQNConfig(DQNConfig):
         super().__init__(algo_class=algo_class or AtariDQN)
         self.replay: ReplayConfig | None = None
         """The replay memory. Must be set."""
-        self.beta = Linear(0.4, 1.0, 1)
-        """Importance-weight exponent by environment step."""
+        self.total_steps = 1
+        """Environment steps of the whole training."""
+        self.lr_final = 1.0
+        """Share of the learning rate that is left at its end."""
+        self.beta = 0.4
+        """Importance-weight exponent at its start; it ends at 1."""
         self.train_every = 4.0
         """Environment steps per update."""
         self.averaging = 0.0
@@ -89,6 +93,7 @@ class AtariDQN(DQN):
         self.seconds = dict.fromkeys(("play", "store", "draw", "update", "sync"), 0.0)
         """Wall-clock seconds spent in each part of the training step."""
         self._credit = 0.0
+        self._progress = 0.0
         self._drawn: _Block | None = None
         self._playing = Playing(self.env_runner_group, self.config.play_ahead)
 
@@ -103,6 +108,7 @@ class AtariDQN(DQN):
 
     def iterate(self, progress: float) -> dict[str, float]:
         """One iteration of RLlib; returns what it reports of the updates, empty before the first."""
+        self._progress = progress
         updates = self.train().get("learners", {}).get("default_policy", {})
         names = {
             "loss": "loss",
@@ -111,6 +117,11 @@ class AtariDQN(DQN):
             **{name: name for name in ("explorer_loss", "explorer_q_mean", "novelty")},
         }
         return {ours: float(updates[theirs]) for theirs, ours in names.items() if theirs in updates}
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, by steps or as :meth:`iterate` was told, what is further."""
+        return min(max(self._progress, self.env_steps / self.config.total_steps), 1.0)
 
     def training_step(self) -> None:
         """Take one rollout of every runner and make the updates that are due, at the same time if so set.
@@ -157,7 +168,7 @@ class AtariDQN(DQN):
         results = self.learner_group.update(
             batch=_to_rllib(batch, judged or {}),
             minibatch_size=self.config.train_batch_size_per_learner,
-            timesteps=learning_timesteps(self.env_steps),
+            timesteps=learning_timesteps(self.env_steps, self.progress),
         )
         errors = np.concatenate([_take_errors(result) for result in results])
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
@@ -176,7 +187,8 @@ class AtariDQN(DQN):
 
     def _draw(self, updates: int, ahead: bool = False) -> "_Block":
         """Draw what so many updates replay; ``ahead``, the player's thread judges it after the rollout."""
-        beta, size = self.config.beta.at(self.env_steps), self.config.total_train_batch_size
+        beta, size = self.config.beta, self.config.total_train_batch_size
+        beta += (1 - beta) * self.progress
         batch = self.local_replay_buffer.draw(size, beta, self.rng, updates)
         judged = self._playing.then(partial(self._judge, batch)) if ahead else None
         return _Block(updates, batch, judged)

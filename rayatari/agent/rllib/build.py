@@ -19,7 +19,6 @@ from rayatari.agent.rewards import reward_rule
 from rayatari.agent.rllib.algorithm import AtariDQN, AtariDQNConfig
 from rayatari.agent.rllib.env_runner import AtariEnvRunner
 from rayatari.agent.rllib.module import AtariDQNModule
-from rayatari.agent.schedule import Linear
 from rayatari.agent.settings import check_resources
 from rayatari.agent.view_stack import STACK
 from rayatari.config.agent import AgentConfig
@@ -98,9 +97,8 @@ def _threads(agent: AgentConfig) -> int:
 
 
 def _set_training(rllib: Any, agent: AgentConfig) -> None:
-    falling = [[0, agent.lr], [agent.steps, agent.lr * agent.lr_final]]
     rllib.training(
-        lr=falling if agent.lr_final < 1 else agent.lr,
+        lr=agent.lr,
         gamma=agent.gamma,
         adam_epsilon=agent.adam_epsilon,
         grad_clip=agent.grad_clip,
@@ -115,7 +113,7 @@ def _set_training(rllib: Any, agent: AgentConfig) -> None:
     rllib.block, rllib.sync_every = agent.block, agent.sync_every
     rllib.checkpoint_replay = agent.checkpoint_replay
     rllib.curiosity_lr, rllib.novelty_share = agent.rnd_lr, novelty_share(agent)
-    rllib.beta = Linear(agent.replay_beta, 1.0, agent.steps)
+    rllib.total_steps, rllib.lr_final, rllib.beta = agent.steps, agent.lr_final, agent.replay_beta
     rllib.replay = ReplayConfig(
         lanes=agent.envs * max(agent.runners, 1),
         capacity=agent.replay_capacity,

@@ -21,6 +21,7 @@ DISCOUNTS = "discounts"
 WEIGHTS = "weights"
 _TARGET_STEPS = "target_network_steps"
 _UPDATES = "updates"
+_PROGRESS = "progress"
 
 
 class AtariDQNLearner(DQNTorchLearner):
@@ -30,6 +31,12 @@ class AtariDQNLearner(DQNTorchLearner):
     """Environment steps, which set the weight of novelty."""
     _updates = _averaged = 0
     """Updates made, and those of them that the average has followed."""
+
+    def build(self) -> None:
+        """RLlib's, whose seed makes torch fill all memory that it takes: a tenth of an update."""
+        super().build()
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.deterministic = False
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Register a fused Adam for each network that learns, so that each gradient is clipped alone."""
@@ -67,9 +74,14 @@ class AtariDQNLearner(DQNTorchLearner):
         """Nothing for one of the batches: all have been counted at once."""
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Note the time, which the weight of novelty depends on."""
+        """Note the time, which the weight of novelty and the learning rate depend on."""
         super().before_gradient_based_update(timesteps=timesteps)
         self._steps = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, self._steps)
+        share = 1 + (self.config.lr_final - 1) * timesteps.get(_PROGRESS, 0.0)
+        for name in ("default_optimizer", "explorer"):
+            optimizer = self._named_optimizers.get(f"{DEFAULT_MODULE_ID}_{name}")
+            if optimizer is not None:
+                self._set_optimizer_lr(optimizer, self.config.lr * share)
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Let the target network follow where it is due, and the average."""
@@ -127,6 +139,8 @@ class AtariDQNLearner(DQNTorchLearner):
         return loss
 
 
-def learning_timesteps(env_steps: int) -> dict[str, int]:
-    """What the learner is told about time: it updates the target network by environment steps."""
-    return {NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps}
+def learning_timesteps(env_steps: int, progress: float) -> dict[str, float]:
+    """What the learner is told about time: target updates go by environment steps, the learning rate by the
+    share of the training that is done.
+    """
+    return {NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps, _PROGRESS: progress}
