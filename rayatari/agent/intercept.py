@@ -46,9 +46,7 @@ _NEAR = 3.0
 _HURRY = 0.3
 """Pixels of error at the landing that are taken for pressing less, or one step earlier."""
 _AS_GOOD = 1.5
-"""Pixels that presses may bring less than the best and still do as well."""
-_SPARE = 2
-"""Presses that must be left over for others than the best to do as well, long before a landing."""
+"""Pixels of error at the landing that presses may bring more than the best ones and still do as well."""
 
 
 class InterceptPlayer:
@@ -114,7 +112,7 @@ class InterceptPlayer:
         if down <= 0:
             self._aim = self._random.uniform(-_VARIETY, _VARIETY)
             away = (_LEFT + _RIGHT) / 2 - half - self._knob
-            return _enough(int(np.sign(away)) if abs(away) > _STEP else 0, away, _SPARE)
+            return _near_enough(int(np.sign(away)) if abs(away) > _STEP else 0, away)
         steps = max(_LANDING - ball[1], 1) / down
         target = _bounce(ball[0] + across * steps) + _BALL_WIDTH / 2 + self._aim - half
         target = min(max(target, _PLACES[0]), _PLACES[1])
@@ -132,7 +130,7 @@ class InterceptPlayer:
         """First of the presses that bring the paddle's left edge nearest to ``target`` in ``steps`` steps."""
         if steps > _FORESIGHT:
             away = target - self._knob
-            return _enough(int(np.sign(round(away / _STEP))), away, steps - 1 - _SPARE)
+            return _near_enough(int(np.sign(round(away / _STEP))), away)
         landing = int(np.ceil(steps * _FRAMES)) - 1  # counted from the next frame
         sides_PT = _SEQUENCES[landing // _FRAMES + 1]
         places_PF, _ = _move(
@@ -142,10 +140,10 @@ class InterceptPlayer:
         errors_P = errors_PF[:, landing] + _BESIDE * errors_PF[:, max(landing - 1, 0)]
         errors_P += _BESIDE * errors_PF[:, min(landing + 1, places_PF.shape[1] - 1)]
         late_P = (np.abs(sides_PT) * (1 + np.arange(sides_PT.shape[1]))).sum(1)
-        costs_P = np.maximum(errors_P, _NEAR) + _HURRY * late_P
-        first = int(sides_PT[costs_P.argmin(), 0])
-        good_P = costs_P <= costs_P.min() + _AS_GOOD
-        return [first, *(side for side in _SIDES if side != first and side in sides_PT[good_P, 0])]
+        errors_P = np.maximum(errors_P, _NEAR)
+        best = (errors_P + _HURRY * late_P).argmin()
+        good_P = (errors_P <= errors_P[best] + _AS_GOOD) & (late_P <= late_P[best])  # putting off does worse
+        return _first(int(sides_PT[best, 0]), set(sides_PT[good_P, 0].tolist()))
 
 
 def _move(
@@ -161,10 +159,13 @@ def _move(
     return np.stack(places, 1), knob_P
 
 
-def _enough(best: int, away: float, presses: float) -> list[int]:
-    """``best``, and the other sides after which ``presses`` presses bring the knob ``away`` pixels."""
-    others = [side for side in _SIDES if side != best and abs(away - _STEP * side) <= _STEP * presses]
-    return [best, *others]
+def _near_enough(best: int, away: float) -> list[int]:
+    """``best``, and the sides after which the knob, now ``away`` pixels off, is no more than a press off."""
+    return _first(best, {side for side in _SIDES if abs(away - _STEP * side) <= _STEP})
+
+
+def _first(best: int, good: set[int]) -> list[int]:
+    return [best, *(good - {best})]
 
 
 _SEQUENCES = {
