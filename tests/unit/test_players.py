@@ -89,7 +89,7 @@ def test_what_does_as_well_as_intercepting_keeps_the_ball_in_play() -> None:
         def act(self, frame: Frame) -> int:
             action, as_good = player.advise(frame)
             assert action in as_good
-            free.append(len(as_good) == 4)
+            free.append(len(as_good) > 2)  # FIRE does nothing while the ball flies
             return int(random.choice(sorted(as_good)))
 
     assert score(AnyAdvised(), 1, 1500) > 100
