@@ -18,6 +18,8 @@ FIRST_FRAMES = 2_000
 CAPACITY = 20_000
 """Frames that a replay memory holds: RLlib's own needs 113 kB for each."""
 GAMES, ROLLOUT, BATCH = 8, 4, 32
+PAPER: dict[str, Any] = {"channels": (32, 64, 64), "hidden": 512}
+"""The network of Mnih et al. (2015), which stock RLlib and CleanRL have."""
 
 
 def main() -> None:
@@ -79,7 +81,7 @@ def ours(
     agent = AgentConfig(
         envs=GAMES if every == 4 else 2 * GAMES, rollout=max(ROLLOUT, int(every / 4)) if every else 16,
         train_every=every or 1e9, batch_size=BATCH, runners=runners, threads=threads,
-        learning_starts=FIRST_FRAMES, replay_capacity=CAPACITY,
+        learning_starts=FIRST_FRAMES, replay_capacity=CAPACITY, **PAPER,
         precision=precision, dueling=network == "default", double=network == "default",
     )  # fmt: skip
     algorithm = build_algorithm(Config(agent=agent), get_game("breakout"))
@@ -210,7 +212,7 @@ def floor(precision: str, threads: int) -> Callable[[float], dict[str, Any]]:
 
     threads = set_threads(threads)
     keep_freed_memory()
-    spec, agent = get_game("breakout"), AgentConfig()
+    spec, agent = get_game("breakout"), AgentConfig(**PAPER)
     config = network_config(agent, spec)
     aim, network, target = objective(agent, config), QNetwork(config), QNetwork(config)
     adam = torch.optim.Adam(network.parameters(), lr=1e-4, eps=1.5e-4, fused=True)

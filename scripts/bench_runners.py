@@ -63,8 +63,9 @@ def measure(count: int, seconds: float) -> dict[str, Any]:
     from rayatari.games.catalog import get_game
 
     agent = AgentConfig(
-        runners=count, envs=GAMES, rollout=ROLLOUT, train_every=1e9, threads=1, replay_capacity=100_000
-    )
+        runners=count, envs=GAMES, rollout=ROLLOUT, train_every=1e9, threads=1, replay_capacity=100_000,
+        channels=(32, 64, 64), hidden=512,
+    )  # fmt: skip
     algorithm = build_algorithm(Config(agent=agent), get_game("breakout"))
     group = algorithm.env_runner_group
     for _ in range(3):
