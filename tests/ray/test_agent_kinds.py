@@ -118,7 +118,7 @@ def test_both_targets_follow_and_the_learning_rate_falls(algorithm):
     names = ("default_optimizer", "explorer", "imitator")
     lrs = [learner._get_optimizer_lr(_optimizer(learner, name)) for name in names]
     due = CURIOUS.lr * (1 - 0.5 * algorithm.env_steps / CURIOUS.steps)
-    assert lrs == pytest.approx([due, due, CURIOUS.rnd_lr], rel=0.05)
+    assert lrs == pytest.approx([due, due, CURIOUS.rnd_lr], rel=1e-6)
 
     algorithm._progress = 0.9  # of the time that training may take
     algorithm.learn(algorithm.local_replay_buffer.draw(8, 0.5, np.random.default_rng(0)))

@@ -47,13 +47,15 @@ class AtariDQNLearner(DQNTorchLearner):
             parts["imitator"] = (module.curiosity.imitator, config.curiosity_lr)
         for name, (part, lr) in parts.items():
             parameters = list(part.parameters())
+            optimizer = torch.optim.Adam(parameters, eps=config.adam_epsilon, fused=True)
             self.register_optimizer(
                 module_id=module_id,
                 optimizer_name=name,
-                optimizer=torch.optim.Adam(parameters, eps=config.adam_epsilon, fused=True),
+                optimizer=optimizer,
                 params=parameters,
                 lr_or_lr_schedule=lr,
             )
+            self._optimizer_lr_schedules.pop(optimizer)  # or RLlib sets the rate back after each update
 
     def _create_iterator_if_necessary(
         self, *, training_data: Any, minibatch_size: int | None = None, **kwargs: Any
