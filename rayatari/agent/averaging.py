@@ -1,14 +1,15 @@
-"""The average of the networks that training goes through, which plays better than the last one.
+"""The average of the networks that training goes through.
 
 Each update with a few dozen samples throws the weights about; their exponential moving average (Polyak and
 Juditsky, 1992) stays where they circle, as if the learning rate had come down.
+It is no sure gain (docs/log.md).
 """
 
 import torch
 from torch import nn
 
 _SOON = 10
-"""Updates after which the average is made of about half of them all, however slowly it moves later."""
+"""The n-th update leaves at most n / (n + 10) of the average, so that it soon forgets the start."""
 
 
 @torch.no_grad()

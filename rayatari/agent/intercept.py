@@ -58,8 +58,8 @@ class InterceptPlayer:
             raise UserError(f"player 'intercept' cannot see a ball in {spec.name}: choose another player")
         self.name = "intercept"
         self._reader = reader
-        self._buttons = {side: spec.action_names.index(name) for side, name in ((-1, "LEFT"), (1, "RIGHT"))}
-        self._fire, self._noop = spec.action_names.index("FIRE"), spec.action_names.index("NOOP")
+        noop, self._fire, left, right = map(spec.action_names.index, ("NOOP", "FIRE", "LEFT", "RIGHT"))
+        self._buttons = {0: (noop, self._fire), -1: (left,), 1: (right,)}  # a ball that flies is not served
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -88,8 +88,8 @@ class InterceptPlayer:
             return self._fire, frozenset({self._fire})
         sides = _SIDES if before is None else self._choose(before, reading.ball)
         self._side = sides[0]
-        does = {0: {self._noop, self._fire}} | {side: {button} for side, button in self._buttons.items()}
-        return self._buttons.get(self._side, self._noop), frozenset().union(*(does[side] for side in sides))
+        buttons = [button for side in sides for button in self._buttons[side]]
+        return buttons[0], frozenset(buttons)
 
     def _feel(self, paddle: float) -> None:
         """Where the knob is now: whatever was pressed, the paddle's move tells, but for what a wall hides."""
@@ -127,7 +127,10 @@ class InterceptPlayer:
         return across
 
     def _best(self, target: float, steps: float) -> list[int]:
-        """First of the presses that bring the paddle's left edge nearest to ``target`` in ``steps`` steps."""
+        """First of the presses that bring the paddle's left edge nearest to ``target`` in ``steps`` steps.
+
+        Then the first ones of presses that do as well.
+        """
         if steps > _FORESIGHT:
             away = target - self._knob
             return _near_enough(int(np.sign(round(away / _STEP))), away)
@@ -165,6 +168,7 @@ def _near_enough(best: int, away: float) -> list[int]:
 
 
 def _first(best: int, good: set[int]) -> list[int]:
+    """``good``, ``best`` before all others."""
     return [best, *(good - {best})]
 
 

@@ -55,6 +55,13 @@ def test_the_large_margin_loss_by_hand():
     torch.testing.assert_close(losses, torch.tensor([0.7, 1.3, 0.0, 0.0]))
 
 
+def test_the_large_margin_loss_asks_for_any_of_the_advised_actions():
+    values = torch.tensor([[1.0, 0.5, 0.9], [1.0, 0.5, 0.9], [1.0, 0.5, 0.9]])
+    advice = torch.tensor([0b101, 0b110, 0b111], dtype=torch.int32)
+    losses = large_margin(values, advice, 0.8)  # 0.5 + 0.8 - 1, 1 + 0.8 - 0.9, no other is left
+    torch.testing.assert_close(losses, torch.tensor([0.3, 0.9, 0.0]))
+
+
 def projected_one_by_one(support, returns, discount, probabilities):
     """Algorithm 1 of Bellemare et al. (2017), atom by atom."""
     low, high, count = support[0], support[-1], len(support)
