@@ -96,6 +96,12 @@ def agents_table(agents: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, "", said, ""])
 
 
+def floor_of(run: dict[str, Any]) -> str:
+    """Milliseconds of the parts of the floor, which each run measures for itself."""
+    parts = ", ".join(f"{name} {value:.1f} ms" for name, value in run["floor_ms"]["bf16"].items())
+    return f"with rows for {run['rows'][0]['every']:g} steps: {parts}"
+
+
 def bench_table(runs: list[dict[str, Any]]) -> str:
     """Environment steps per second of everyone, ours against the others, and what the arithmetic takes."""
     lines = [
@@ -109,11 +115,11 @@ def bench_table(runs: list[dict[str, Any]]) -> str:
             f"| {row['steps_per_s']:.0f} | {of_floor} | {row['peak_mb'] / 1000:.1f} GB |"
         )
     ratios = "; ".join(f"{name}: {value:.1f}" for run in runs for name, value in run["ratios"].items())
-    floor = ", ".join(f"{name} {value:.1f} ms" for name, value in runs[0]["floor_ms"]["bf16"].items())
+    floor = "; ".join(floor_of(run) for run in runs)
     commands = " and ".join(f"`{run['command']}`" for run in runs)
     said = (
         f"{commands} on {runs[0]['machine']}. How many times faster, turn by turn: {ratios}. The floor is "
-        f"plain torch and the emulator, each alone and one after the other (bf16: {floor}); playing ahead "
+        f"plain torch and the emulator, each alone and one after the other (bf16, {floor}); playing ahead "
         "in a thread beats it."
     )
     return "\n".join([*lines, "", said, ""])
