@@ -132,6 +132,10 @@ class MapperConfig:
     """Optimizer steps."""
     minutes: float = 0.0
     """Minutes after which training ends even so, its schedules kept in proportion; 0 sets no limit."""
+    start_from: str = ""
+    """Neural game that training begins from, a folder, or ``shipped`` for the game's own in the package; the
+    run then needs no world model. Parts that it lacks begin untrained: ``world.model.moves``,
+    ``action_history``. Empty takes the run's world model and an untrained mapper."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer."""
     through: Literal["decoder", "codes"] = "decoder"

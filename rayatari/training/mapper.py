@@ -12,6 +12,7 @@ from rayatari.checkpoint import finished_already, new_card, save_bundle
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
 from rayatari.dataset.reader import read_chunks
+from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, relative_error
 from rayatari.models.neural_game import KIND, START_FRAMES, GameModel
 from rayatari.models.playable import PlayableWorld
@@ -30,6 +31,7 @@ from rayatari.training.stage import (
     matching_info,
     run_backend,
 )
+from rayatari.training.start import start_folder, take_over
 from rayatari.training.world_bundle import load_world
 
 SHOWN = 4
@@ -68,13 +70,21 @@ class MapperTask(StageTask):
         return self.config.mapper.action_history
 
     def build(self) -> PlayableWorld:
-        """The run's trained world with an untrained mapper."""
-        world = load_world(self.config, self.info)
-        attach_perception(world, self.config)
-        info = self.info
-        return PlayableWorld(
+        """The neural game to begin from, or the run's trained world with an untrained mapper."""
+        info, start = self.info, self.config.mapper.start_from
+        if start:
+            world = LatentActionModel(self.config.world, info.palette, info.frame_shape)
+        else:
+            world = load_world(self.config, info)
+        model = PlayableWorld(
             world, self.config.mapper, len(info.action_names), len(info.reward_values), info.max_lives + 1
         )
+        if start:
+            fresh = take_over(model, start_folder(start, info.game), GameModel.describe(self.config, info))
+            if world.decoder.choice is not None and "world.decoder.choice.offsets_M2" in fresh:
+                world.decoder.choice.offsets_M2.copy_(self.measured_moves())
+        attach_perception(world, self.config)
+        return model
 
     def rate_share(self, parameter: str) -> float:
         """The decoder, which knows the game already, learns at a lower rate than mapper and heads."""
@@ -130,11 +140,13 @@ def run(config: Config) -> None:
     task = MapperTask(config, info, dataset_path(config))
     state = run_backend(task, folder)
     model = GameModel.describe(config, info)
+    start = config.mapper.start_from
+    begun = {"start_from": start} if start else {"world": str(stage_dir(config, "world"))}
     card = new_card(
         KIND, config,
         model=model.to_json(),
         metrics=kept_metrics(task, state),
-        inputs={"dataset": dataset_path(config), "world": str(stage_dir(config, "world"))},
+        inputs={"dataset": dataset_path(config), **begun},
         seconds=round(state["seconds"], 1),
     )  # fmt: skip
     starts = torch.from_numpy(start_frames(task))

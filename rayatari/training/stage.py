@@ -6,25 +6,32 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from rayatari.agent.policy import load_policy
 from rayatari.config.schema import Config
 from rayatari.config.world import WorldConfig
 from rayatari.dataset import storage
 from rayatari.dataset.info import DatasetInfo, read_info
+from rayatari.dataset.reader import read_chunks
 from rayatari.dataset.windows import WindowBatch
 from rayatari.devices import pick_device
 from rayatari.errors import UserError
 from rayatari.models.frames import FrameCodec
 from rayatari.models.hardware import place
 from rayatari.models.latent_action import LatentActionModel, make_codec
+from rayatari.models.moves import frequent_moves
 from rayatari.models.perceptual import Perception
 from rayatari.models.playable import reward_indices
 from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
 from rayatari.training.feed import heldout_windows
 from rayatari.training.task import Task
+
+MOVES_MEASURED, MOVES_OF_CHUNK = 3_000, 150
+"""Steps in which displacements are counted, in all and of one chunk of play."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,18 @@ class StageTask:
     def earlier(self) -> int:
         """Actions before the present that a training window holds."""
         return 0
+
+    def measured_moves(self) -> Tensor:
+        """The displacements that patches may choose among, as they are frequent in recorded play."""
+        sizes, pairs = self.config.world.model, []
+        for chunk in read_chunks(self.dataset, "train"):
+            pairs.append(self.codec.encode(chunk.frames[: MOVES_OF_CHUNK + 1]))
+            if sum(map(len, pairs)) > MOVES_MEASURED:
+                break
+        present_BHW, next_BHW = (
+            torch.cat([pair[part] for pair in pairs]) for part in (np.s_[:-1], np.s_[1:])
+        )
+        return frequent_moves(present_BHW, next_BHW, sizes.patch, sizes.moves)
 
     def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:
         """A batch of recorded windows as tensors on ``device``."""
@@ -139,9 +158,9 @@ def attach_perception(world: LatentActionModel, config: Config) -> None:
         world.perception = Perception(policy.encoder, world.codec)
 
 
-def bundle_weights(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def bundle_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """The best weights of a finished training, without those of the perceptual loss."""
-    weights: dict[str, torch.Tensor] = state["best"]["weights"]
+    weights: dict[str, Tensor] = state["best"]["weights"]
     return {name: value.contiguous() for name, value in weights.items() if "perception." not in name}
 
 

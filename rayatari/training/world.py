@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from rayatari.checkpoint import finished_already, new_card, save_bundle
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
-from rayatari.dataset.reader import read_chunks
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, rare_color_weights, relative_error
-from rayatari.models.moves import frequent_moves
 from rayatari.models.quantizer import code_perplexity
 from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
@@ -34,8 +32,6 @@ from rayatari.training.stage import (
 KIND = "world"
 SHOWN = 4
 """Samples on a picture."""
-MOVES_MEASURED, MOVES_OF_CHUNK = 3_000, 150
-"""Steps in which displacements are counted, in all and of one chunk of play."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +64,9 @@ class WorldTask(StageTask):
             weights_P = rare_color_weights(frames, self.codec.colors, losses.rare_color)
             model.color_weights_P.copy_(weights_P)
         if model.decoder.choice is not None:
-            model.decoder.choice.offsets_M2.copy_(self._moves())
+            model.decoder.choice.offsets_M2.copy_(self.measured_moves())
         attach_perception(model, self.config)
         return model
-
-    def _moves(self) -> Tensor:
-        """The displacements that patches may choose among, as they are frequent in recorded play."""
-        sizes, pairs = self.config.world.model, []
-        for chunk in read_chunks(self.dataset, "train"):
-            pairs.append(self.codec.encode(chunk.frames[: MOVES_OF_CHUNK + 1]))
-            if sum(map(len, pairs)) > MOVES_MEASURED:
-                break
-        present_BHW, next_BHW = (
-            torch.cat([pair[part] for pair in pairs]) for part in (np.s_[:-1], np.s_[1:])
-        )
-        return frequent_moves(present_BHW, next_BHW, sizes.patch, sizes.moves)
 
     def test(self, model: nn.Module, windows: Windows) -> Mapping[str, Tensor]:
         """Errors on held-out windows, with the codes of the real next frame and without codes."""
