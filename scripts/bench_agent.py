@@ -20,6 +20,9 @@ from typing import Any
 ARMS = Path(__file__).with_name("bench_agent_arms.py")
 MARK = "@@"
 GAMES, BATCH = 8, 32
+BUSY = ("bf16", 32, "threads=1")
+"""The floor of one core, at as many games as ours plays where updates are rare: if all cores did nothing
+else and none ever waited, nothing that uses torch and ALE could be faster."""
 
 
 @dataclass
@@ -154,10 +157,9 @@ def contestants_of(settings: Settings) -> list[tuple[dict[str, Any], str, list[s
     """Who takes part: what the results say of it, its Python and its words."""
     found: list[tuple[dict[str, Any], str, list[str]]] = []
     threads, mine = f"threads={settings.threads}", sys.executable
-    for precision in ("bf16", "fp32"):
-        found.append(
-            ({"who": "floor", "precision": precision}, mine, ["floor", f"precision={precision}", threads])
-        )
+    for precision, games, cores in (("bf16", GAMES, threads), ("fp32", GAMES, threads), BUSY):
+        row = {"who": "floor", "precision": precision, "games": games, "one_core": cores == BUSY[2]}
+        found.append((row, mine, ["floor", f"precision={precision}", f"games={games}", cores]))
     for every in map(int, settings.every.split(",")):
         words = [f"every={every}", threads]
         for runners in map(int, settings.runners.split(",")):
@@ -193,9 +195,10 @@ def summary(contestants: list[Contestant]) -> dict[str, Any]:
         turns = contestant.turns
         if contestant.row["who"] == "floor":
             names = turns[0]["each"]
-            floors[contestant.row["precision"]] = {
+            key = "one core" if contestant.row["one_core"] else contestant.row["precision"]
+            floors[key] = {
                 name: round(1000 * median(turn["each"][name] for turn in turns), 3) for name in names
-            }
+            } | {"games": contestant.row["games"]}
             continue
         rates = [turn["steps"] / turn["seconds"] for turn in turns]
         steps, updates = (sum(turn[name] for turn in turns) for name in ("steps", "updates"))
@@ -210,9 +213,14 @@ def summary(contestants: list[Contestant]) -> dict[str, Any]:
             row["parts"], row["meanwhile"] = _shares(turns)
         rows.append(row)
     for row in rows:
-        if row["who"] == "ours" and row["precision"] in floors and row["every"]:
+        if not row["every"]:
+            continue
+        busy = (os.cpu_count() or 1) * 1000 / _floor_ms(floors["one core"], row["every"])
+        if row["who"] == "ours":
             floor = 1000 / _floor_ms(floors[row["precision"]], row["every"])
             row |= {"floor_steps_per_s": round(floor, 1), "of_floor": round(row["steps_per_s"] / floor, 3)}
+        if row["who"] in ("ours", "stock RLlib"):  # the same network
+            row |= {"of_busy_cores": round(row["steps_per_s"] / busy, 3)}
     return {
         "command": " ".join([".venv/bin/python", "scripts/bench_agent.py", *map(_nameless, sys.argv[1:])]),
         **provenance(),
@@ -229,7 +237,7 @@ def _nameless(word: str) -> str:
 
 def _floor_ms(each: dict[str, float], every: int) -> float:
     """Milliseconds of one environment step when nothing but the arithmetic and the emulator takes time."""
-    return each["update"] / every + (each["act"] + each["emulator"]) / GAMES
+    return each["update"] / every + (each["act"] + each["emulator"]) / each["games"]
 
 
 def _shares(turns: list[dict[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
@@ -259,20 +267,21 @@ def _ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 def table(result: dict[str, Any]) -> list[str]:
     """What was measured, for people."""
-    lines = [f"{'':34}{'every':>6}{'runners':>8}{'steps/s':>9}{'of floor':>9}{'peak MB':>8}  time"]
+    lines = [
+        f"{'':34}{'every':>6}{'runners':>8}{'steps/s':>9}{'of floor':>9}{'of busy':>9}{'peak MB':>8}  time"
+    ]
     for row in result["rows"]:
-        share = f"{row['of_floor']:.0%}" if "of_floor" in row else ""
+        share, busy = (f"{row[name]:.0%}" if name in row else "" for name in ("of_floor", "of_busy_cores"))
         parts = "  ".join(f"{name} {value:.0%}" for name, value in row.get("parts", {}).items())
         if any(row.get("meanwhile", {}).values()):
             parts += "; meanwhile " + "  ".join(f"{k} {v:.0%}" for k, v in row["meanwhile"].items())
         lines.append(
             f"{row['who'] + ', ' + row['precision']:34}{row['every']:>6}{row['runners']:>8}"
-            f"{row['steps_per_s']:>9.1f}{share:>9}{row['peak_mb']:>8}  {parts}"
+            f"{row['steps_per_s']:>9.1f}{share:>9}{busy:>9}{row['peak_mb']:>8}  {parts}"
         )
-    for precision, each in result["floor_ms"].items():
-        lines.append(
-            f"floor {precision}: " + ", ".join(f"{name} {value:.2f} ms" for name, value in each.items())
-        )
+    for floor, each in result["floor_ms"].items():
+        times = ", ".join(f"{name} {value:.2f} ms" for name, value in each.items() if name != "games")
+        lines.append(f"floor {floor}: {times} of {each['games']} games")
     return lines + [f"{name}: {value:.2f} times" for name, value in result["ratios"].items()]
 
 

@@ -18,6 +18,8 @@ FIRST_FRAMES = 2_000
 CAPACITY = 20_000
 """Frames that a replay memory holds: RLlib's own needs 113 kB for each."""
 GAMES, ROLLOUT, BATCH = 8, 4, 32
+MANY_GAMES = 32
+"""Games that ours plays side by side where updates are rare."""
 PAPER: dict[str, Any] = {"channels": (32, 64, 64), "hidden": 512}
 """The network of Mnih et al. (2015), which stock RLlib and CleanRL have."""
 
@@ -29,7 +31,7 @@ def main() -> None:
         cleanrl(Path(options["path"]), int(every), threads)
         return
     if name == "floor":
-        obey(floor(options["precision"], threads))
+        obey(floor(options["precision"], threads, int(options["games"])))
     elif name == "ours":
         obey(ours(every, threads, int(options["runners"]), options["precision"], options["network"]))
     else:
@@ -79,7 +81,7 @@ def ours(
 
     ray.init(logging_level="error", log_to_driver=False)  # the threads that print logs never rest
     agent = AgentConfig(
-        envs=GAMES if every == 4 else 2 * GAMES, rollout=max(ROLLOUT, int(every / 4)) if every else 16,
+        envs=GAMES if every == 4 else MANY_GAMES, rollout=ROLLOUT if every else 16,
         train_every=every or 1e9, batch_size=BATCH, runners=runners, threads=threads,
         learning_starts=FIRST_FRAMES, replay_capacity=CAPACITY, **PAPER,
         precision=precision, dueling=network == "default", double=network == "default",
@@ -197,8 +199,10 @@ def stock(every: float, threads: int, padding: str) -> Callable[[float], dict[st
     return work
 
 
-def floor(precision: str, threads: int) -> Callable[[float], dict[str, Any]]:
+def floor(precision: str, threads: int, games: int) -> Callable[[float], dict[str, Any]]:
     """Plain torch and the emulator, each alone, with all that makes ours fast: the least that it can take."""
+    import copy
+
     import numpy as np
     import torch
 
@@ -217,15 +221,19 @@ def floor(precision: str, threads: int) -> Callable[[float], dict[str, Any]]:
     aim, network, target = objective(agent, config), QNetwork(config), QNetwork(config)
     adam = torch.optim.Adam(network.parameters(), lr=1e-4, eps=1.5e-4, fused=True)
     views = torch.randint(0, 256, (2, BATCH, 4, 84, 84), dtype=torch.uint8)
-    shown = views[0, :GAMES].clone()
+    shown = views[0, :games].clone()
     actions = torch.randint(0, config.actions, (BATCH,))
     rewards, discounts, weights = torch.rand(3, BATCH)
-    game = VectorGame(spec, EmulatorConfig(), GAMES, life_loss_ends=False, threads=threads)
+    game = VectorGame(spec, EmulatorConfig(), games, life_loss_ends=False, threads=threads)
     game.reset(0)
-    pressed = np.random.default_rng(0).integers(config.actions, size=(1_000, GAMES))
+    pressed = np.random.default_rng(0).integers(config.actions, size=(1_000, games))
+    bf16 = precision == "bf16"
+    player = copy.deepcopy(network).requires_grad_(False)
+    if bf16:
+        player.in_bf16()
 
     def update() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             said = aim.look(network, target, views[0], views[1])
         loss = aim.loss(said, network.support, actions, rewards, discounts, weights).loss
         adam.zero_grad(set_to_none=True)
@@ -234,8 +242,8 @@ def floor(precision: str, threads: int) -> Callable[[float], dict[str, Any]]:
         adam.step()
 
     def act() -> None:
-        with torch.no_grad():
-            network(shown).argmax(1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            player(shown).argmax(1)
 
     def emulate() -> None:
         game.env.send(pressed[np.random.randint(1_000)])

@@ -98,29 +98,37 @@ def agents_table(agents: list[dict[str, Any]]) -> str:
 
 def floor_of(run: dict[str, Any]) -> str:
     """Milliseconds of the parts of the floor, which each run measures for itself."""
-    parts = ", ".join(f"{name} {value:.1f} ms" for name, value in run["floor_ms"]["bf16"].items())
-    return f"with rows for {run['rows'][0]['every']:g} steps: {parts}"
+    floors = {"one after the other": run["floor_ms"]["bf16"], "of one core": run["floor_ms"]["one core"]}
+    said = [
+        ", ".join(f"{name} {each[name]:.1f} ms" for name in ("update", "act", "emulator"))
+        + f" of {each['games']} games {how}"
+        for how, each in floors.items()
+    ]
+    return f"with rows for {run['rows'][0]['every']:g} steps: {' and '.join(said)}"
 
 
 def bench_table(runs: list[dict[str, Any]]) -> str:
     """Environment steps per second of everyone, ours against the others, and what the arithmetic takes."""
     lines = [
-        "| | 32 samples for | remote runners | steps/s | of the floor | memory |",
-        "|---|---|---|---|---|---|",
+        "| | 32 samples for | remote runners | steps/s | of the floor | of busy cores | memory |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in (row for run in runs for row in run["rows"]):
-        of_floor = f"{row['of_floor']:.0%}" if "of_floor" in row else "–"
+        of_floor, of_busy = (
+            f"{row[share]:.0%}" if share in row else "–" for share in ("of_floor", "of_busy_cores")
+        )
         lines.append(
             f"| {row['who']}, {row['precision']} | {row['every']} steps | {row['runners']} "
-            f"| {row['steps_per_s']:.0f} | {of_floor} | {row['peak_mb'] / 1000:.1f} GB |"
+            f"| {row['steps_per_s']:.0f} | {of_floor} | {of_busy} | {row['peak_mb'] / 1000:.1f} GB |"
         )
     ratios = "; ".join(f"{name}: {value:.1f}" for run in runs for name, value in run["ratios"].items())
     floor = "; ".join(floor_of(run) for run in runs)
     commands = " and ".join(f"`{run['command']}`" for run in runs)
     said = (
         f"{commands} on {runs[0]['machine']}. How many times faster, turn by turn: {ratios}. The floor is "
-        f"plain torch and the emulator, each alone and one after the other (bf16, {floor}); playing ahead "
-        "in a thread beats it."
+        f"plain torch and the emulator, each alone and one after the other, which playing ahead in a thread "
+        "beats; busy cores do nothing else either, but all at the same time and without ever waiting: more "
+        f"is not to be had from torch and ALE at this network (bf16, {floor})."
     )
     return "\n".join([*lines, "", said, ""])
 

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from ray.rllib.utils.torch_utils import clip_gradients
 
 from rayatari.agent.exploration import Exploration, boltzmann, epsilon_greedy
 from rayatari.agent.network import QNetwork, QNetworkConfig
 from rayatari.agent.parts import exploration
+from rayatari.agent.rllib.learner import clip_by_global_norm
 from rayatari.agent.schedule import Linear
 from rayatari.config.agent import AgentConfig
 
@@ -116,3 +118,17 @@ def test_greedy_takes_the_best_action():
     values = torch.rand(200, 4)
     torch.testing.assert_close(greedy.choose(values, 0), values.argmax(1))
     assert greedy.label == "epsilon"
+
+
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_gradients_are_clipped_as_rllib_clips_them(scale):
+    torch.manual_seed(0)
+    plain = {"a": scale * torch.randn(3, 5), "b": None, "c": scale * torch.randn(7)}
+    ours = {name: None if value is None else value.clone() for name, value in plain.items()}
+    present = {name: value for name, value in plain.items() if value is not None}
+    expected = clip_gradients(present, grad_clip=10.0, grad_clip_by="global_norm")
+    norm = clip_by_global_norm(ours, grad_clip=10.0, grad_clip_by="global_norm")
+    torch.testing.assert_close(norm, expected)
+    assert (norm > 10) == (scale > 1)
+    for name, value in present.items():
+        torch.testing.assert_close(ours[name], value)

@@ -1,6 +1,6 @@
 """The learner: fused Adam, the shared objective, checkpointed target steps, the two agents of RND."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, TD_ERROR_KEY
-from torch import Tensor
+from torch import Tensor, nn
 
 from rayatari.agent.averaging import move_average
 from rayatari.agent.curiosity import Curiosity, mixed_returns
@@ -37,6 +37,10 @@ class AtariDQNLearner(DQNTorchLearner):
         super().build()
         torch.use_deterministic_algorithms(False)
         torch.backends.cudnn.deterministic = False
+
+    @staticmethod
+    def _get_clip_function() -> Callable[..., Tensor]:
+        return clip_by_global_norm
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """Register a fused Adam for each network that learns, so that each gradient is clipped alone."""
@@ -139,6 +143,21 @@ class AtariDQNLearner(DQNTorchLearner):
             batch[ADVICE],
         )  # fmt: skip
         return loss
+
+
+def clip_by_global_norm(
+    gradients: Mapping[Any, Tensor | None], *, grad_clip: float, grad_clip_by: str
+) -> Tensor:
+    """Scale gradients in place so that their global norm is at most ``grad_clip``; returns the norm.
+
+    On a CPU nothing is written where nothing is to be clipped; RLlib's own multiplies all of them by 1.
+    """
+    assert grad_clip_by == "global_norm"
+    present = [gradient.detach() for gradient in gradients.values() if gradient is not None]
+    norm = nn.utils.get_total_norm(present)
+    if norm.is_cuda or norm > grad_clip:
+        torch._foreach_mul_(present, (grad_clip / (norm + 1e-6)).clamp(max=1.0))
+    return norm
 
 
 def learning_timesteps(env_steps: int, progress: float) -> dict[str, float]:
