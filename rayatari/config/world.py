@@ -18,6 +18,8 @@ class ModelConfig:
     moves: int = 0
     """Displacements among which a patch may choose where its next content comes from, measured on the
     dataset; 0 draws every pixel by its colour alone."""
+    flow: bool = False
+    """Whether the decoder is told by which of the ``moves`` the patches of the past came about."""
     channels: tuple[int, ...] = (32, 64, 128, 192)
     """Decoder channels from the finest level to the bottleneck; each level halves height and width."""
     encoder_channels: tuple[int, ...] = (24, 48, 96, 128)
@@ -135,7 +137,7 @@ class MapperConfig:
     start_from: str = ""
     """Neural game that training begins from, a folder, or ``shipped`` for the game's own in the package; the
     run then needs no world model. Parts that it lacks begin untrained: ``world.model.moves``,
-    ``action_history``. Empty takes the run's world model and an untrained mapper."""
+    ``world.model.flow``, ``action_history``. Empty takes the run's world model and an untrained mapper."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer."""
     through: Literal["decoder", "codes"] = "decoder"

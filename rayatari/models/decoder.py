@@ -19,7 +19,7 @@ from rayatari.config.world import ModelConfig
 from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
 from rayatari.models.frames import from_patches, likeliest, one_hot, to_patches
 from rayatari.models.losses import palette_loss
-from rayatari.models.moves import MoveChoice, MovedDrawing
+from rayatari.models.moves import MoveChoice, MovedDrawing, PastMoves
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,16 @@ class Decoder(nn.Module):
         self.copy = nn.Parameter(torch.tensor(6.0))
         zero(self.pixels)
         self.choice = MoveChoice(channels[0], colors, config.patch, config.moves) if config.moves else None
+        self.flow = PastMoves(config.history - 1, config.moves, channels[0]) if config.flow else None
 
     def look(self, past_BTHW: Tensor) -> Sight:
         """Take in the last T = history frames, classes uint8 (B, T, H, W)."""
         patches_BhwX = to_patches(past_BTHW, self.patch)
-        x = self.patches(patches_BhwX).permute(0, 3, 1, 2) + self.position
+        features_BhwC = self.patches(patches_BhwX)
+        if self.flow is not None and self.choice is not None:
+            past_BhwTS = patches_BhwX.unflatten(3, (-1, self.patch**2))
+            features_BhwC = features_BhwC + self.flow(past_BhwTS, self.choice.offsets_M2)
+        x = features_BhwC.permute(0, 3, 1, 2) + self.position
         skips = []
         for block, down in zip(self.down_blocks, self.downs, strict=False):
             x = block(x)

@@ -10,6 +10,7 @@ exact by construction and the same in every place, as in video prediction by tra
 K = 1 + P + 1 + M choices, in this order: stay, a colour, paint, a move.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -36,6 +37,37 @@ class MoveChoice(nn.Module):
             self.scores.bias[0] = 6.0  # an untrained decoder repeats the last frame
         self.offsets_M2: Tensor
         self.register_buffer("offsets_M2", torch.zeros(moves, 2, dtype=torch.long))
+
+
+class PastMoves(nn.Module):
+    """Features of the moves by which the patches of the past frames came about: their optical flow.
+
+    A network that has to read a velocity off the pixels learns it anew for every place within a patch.
+    Silent before training.
+    """
+
+    def __init__(self, steps: int, moves: int, channels: int) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(nn.Linear(moves, channels, bias=False) for _ in range(steps))
+        zero(self)
+
+    def forward(self, past_BhwTS: Tensor, offsets_M2: Tensor) -> Tensor:
+        """Features (B, h, w, C) of T = steps + 1 past frames in patches, classes uint8."""
+        parts = []
+        for step, (last_BhwS, next_BhwS) in zip(
+            self.steps, itertools.pairwise(past_BhwTS.unbind(3)), strict=True
+        ):
+            moving_Bhw = _moving(last_BhwS, next_BhwS)
+            rows = _rows(moving_Bhw)
+            matches_XM = match(last_BhwS, next_BhwS, offsets_M2, rows).float()
+            features_XC = step(matches_XM / matches_XM.sum(1, keepdim=True).clamp(min=1))
+            if rows is None:
+                parts.append(features_XC.unflatten(0, moving_Bhw.shape) * moving_Bhw[..., None])
+            else:
+                silent_NC = features_XC.new_zeros(moving_Bhw.numel(), features_XC.shape[1])
+                spread_NC = silent_NC.index_put((rows,), features_XC)
+                parts.append(spread_NC.unflatten(0, moving_Bhw.shape))
+        return torch.stack(parts).sum(0)
 
 
 @dataclass(frozen=True)
@@ -149,7 +181,7 @@ def frequent_moves(present_BHW: Tensor, next_BHW: Tensor, patch: int, count: int
     unexplained, with its mirror images, since games play in both directions. Zeros where no more are found.
     """
     last_BhwS, next_BhwS = to_patches(present_BHW[:, None], patch), to_patches(next_BHW[:, None], patch)
-    moving_Bhw = (last_BhwS != next_BhwS).any(-1) & (next_BhwS != next_BhwS[..., :1]).any(-1)
+    moving_Bhw = _moving(last_BhwS, next_BhwS)
     rows = moving_Bhw.flatten().nonzero()[:, 0]
     downs, rights = (range(-far, far + 1) for far in REACH)
     grid = [(down, right) for down in downs for right in rights if down or right]
@@ -172,6 +204,11 @@ def frequent_moves(present_BHW: Tensor, next_BHW: Tensor, patch: int, count: int
     moves_M2 = torch.zeros(count, 2, dtype=torch.long)
     moves_M2[: len(found)] = torch.tensor(found, dtype=torch.long).reshape(-1, 2)
     return moves_M2
+
+
+def _moving(last_BhwS: Tensor, next_BhwS: Tensor) -> Tensor:
+    """Which patches change and are not of one colour afterwards, bool (B, h, w)."""
+    return (last_BhwS != next_BhwS).any(-1) & (next_BhwS != next_BhwS[..., :1]).any(-1)
 
 
 def _padded(frames_BHW: Tensor) -> Tensor:

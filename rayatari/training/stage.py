@@ -123,6 +123,8 @@ def check_world(world: WorldConfig) -> None:
         raise UserError(f"world.model.history={sizes.history}: one frame shows no velocity, 2 are needed")
     if sizes.moves < 0:
         raise UserError(f"world.model.moves={sizes.moves} must not be negative")
+    if sizes.flow and not sizes.moves:
+        raise UserError("world.model.flow tells of moves: set world.model.moves to a number, such as 128")
     if sizes.moves and sizes.decoder == "blind":
         raise UserError("world.model.decoder=blind sees nothing to be moved: set world.model.moves=0")
     if sizes.moves and world.losses.perceptual:
