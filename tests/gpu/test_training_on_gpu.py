@@ -30,7 +30,8 @@ def test_a_graph_of_a_step_learns_what_the_step_learns(tmp_path: Path, kind: str
         COUNTING,
         training=TrainingConfig(backend="local", device="cuda", precision="fp32"),
         world=replace(
-            WORLD, dataset=str(tmp_path), code_dropout=0.0, corruption=0.0, model=replace(SIZES, moves=moves),
+            WORLD, dataset=str(tmp_path), code_dropout=0.0, corruption=0.0,
+            model=replace(SIZES, moves=moves, flow=moves > 0),
             optimizer=OptimizerConfig(kind=kind, batch=4, lr=1e-3, warmup=2),
         ),
         mapper=MAPPER,

@@ -3,14 +3,15 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from worlds import MOVING, PALETTE, lesson, moving_square, small_playable, small_world
+from worlds import FLOWING, MOVING, PALETTE, lesson, moving_square, small_playable, small_world
 
 from rayatari.config.load import load_config
+from rayatari.config.world import WorldConfig
 from rayatari.errors import UserError
 from rayatari.models import moves
 from rayatari.models.frames import to_patches
 from rayatari.models.losses import changed_error, pixel_error
-from rayatari.models.moves import MoveChoice, MovedDrawing, frequent_moves, match
+from rayatari.models.moves import MoveChoice, MovedDrawing, PastMoves, frequent_moves, match
 from rayatari.models.packed import pack
 from rayatari.models.sampling import sample_step
 from rayatari.training.stage import check_world
@@ -115,6 +116,42 @@ def test_frequent_displacements_are_found_with_their_mirror_images() -> None:
     assert still.tolist() == [[0, 0]] * 3
 
 
+def past_of_three(first: Tensor, second: Tensor, third: Tensor) -> Tensor:
+    """Patches (1, 56, 40, 3, 16) of three frames."""
+    return to_patches(torch.stack([first, second, third], 1), 4).unflatten(3, (3, 16))
+
+
+def told_moves() -> PastMoves:
+    """Features that name the move: one channel for each, by ten in the earlier of two steps."""
+    flow = PastMoves(2, len(OFFSETS), len(OFFSETS))
+    for step, size in zip(flow.steps, (10.0, 1.0), strict=True):
+        step.weight.data = size * torch.eye(len(OFFSETS))
+    return flow
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("static", [False, True])
+def test_the_flow_names_the_move_where_the_ball_came_to(
+    static: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if static:
+        monkeypatch.setattr(moves, "_rows", lambda chosen: None)
+    path = past_of_three(ball_at(101, 80), ball_at(101, 84), ball_at(104, 82))
+    features = told_moves()(path, OFFSETS)
+    expected = torch.zeros(1, 56, 40, len(OFFSETS))
+    expected[0, 25, 21, 0] = 10.0  # to 101, 84 by the first move
+    expected[0, 26, 20, 2] = 1.0  # to 104, 82 by the third
+    assert torch.equal(features, expected)
+
+
+@torch.no_grad()
+def test_moves_that_explain_a_patch_alike_share_the_flow() -> None:
+    twice = torch.tensor([[0, 4], [0, -4], [3, -2], [0, 4]])
+    path = past_of_three(ball_at(101, 81), ball_at(101, 81), ball_at(101, 85))
+    features = told_moves()(path, twice)
+    assert features[0, 25, 21].tolist() == [0.5, 0.0, 0.0, 0.5]
+
+
 def test_an_untrained_decoder_repeats_the_last_frame() -> None:
     model, frames = small_world(model=MOVING.model).eval(), moving_square(2, 5)
     codes = model.true_codes(frames[:, 3], frames[:, 4])
@@ -139,11 +176,12 @@ def test_training_teaches_motion_to_the_pixel() -> None:
     assert pixel_error(drawn, frames[:, 4]) < 1e-3
 
 
-def test_a_packed_game_draws_the_same_but_for_rounding() -> None:
+@pytest.mark.parametrize("world", [MOVING, FLOWING])
+def test_a_packed_game_draws_the_same_but_for_rounding(world: WorldConfig) -> None:
     past, actions = moving_square(3, 4), torch.tensor([[0], [1], [3]])
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        plain = sample_step(small_playable(world=MOVING).eval(), past, actions)
-        packed = sample_step(pack(small_playable(world=MOVING).eval()), past, actions)
+        plain = sample_step(small_playable(world=world).eval(), past, actions)
+        packed = sample_step(pack(small_playable(world=world).eval()), past, actions)
     assert (plain.frames_BHW != past[:, -1]).float().mean() > 0.02, "it has to draw something"
     assert (plain.frames_BHW != packed.frames_BHW).float().mean() < 0.01
 
@@ -159,3 +197,8 @@ def test_a_packed_game_draws_the_same_but_for_rounding() -> None:
 def test_settings_that_contradict_moves_are_named(setting: str, named: str) -> None:
     with pytest.raises(UserError, match=named):
         check_world(load_config([], ["world.model.moves=16", setting]).world)
+
+
+def test_flow_needs_moves_to_tell_of() -> None:
+    with pytest.raises(UserError, match=r"world\.model\.moves"):
+        check_world(load_config([], ["world.model.flow=true"]).world)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from game_bundle import write_game
-from worlds import MAPPER, MOVING
+from worlds import FLOWING, MAPPER, moving_square
 
 from rayatari.config.runtime import EmulatorConfig
 from rayatari.errors import UserError
@@ -62,9 +62,9 @@ def test_a_shipped_game_draws_the_same_frames_in_onnx_from_a_real_start(tmp_path
 
 @pytest.mark.slow
 def test_moved_patches_are_the_same_in_onnx(tmp_path: Path) -> None:
-    folder = write_game(tmp_path / "bundle", world=MOVING)
+    folder = write_game(tmp_path / "bundle", world=FLOWING)
     export_onnx(folder, tmp_path / "game.onnx")
-    past = torch.randint(0, 5, (2, 4, 224, 160), dtype=torch.uint8)
+    past = moving_square(2, 4)
     actions = np.random.default_rng(0).integers(4, size=(6, 2))
     assert roll_out(folder, tmp_path / "game.onnx", past, actions) == 6
 

@@ -15,6 +15,7 @@ SIZES = ModelConfig(
 )
 WORLD = WorldConfig(model=SIZES)
 MOVING = replace(WORLD, model=replace(SIZES, moves=8))
+FLOWING = replace(WORLD, model=replace(SIZES, moves=8, flow=True))
 MAPPER = MapperConfig(unroll=2, unroll_from=0.5)
 
 
@@ -35,9 +36,12 @@ def small_playable(config: MapperConfig = MAPPER, world: WorldConfig = WORLD) ->
                 torch.nn.init.normal_(parameter, std=2.0)
         if (choice := model.world.decoder.choice) is not None:
             choice.offsets_M2.copy_(torch.randint(-16, 17, choice.offsets_M2.shape))
+            choice.offsets_M2[0] = torch.tensor([0, 4])  # that of the moving square
             torch.nn.init.normal_(choice.scores.weight)
             choice.scores.bias[:] = 4 * torch.rand(choice.scores.bias.shape)
             choice.scores.bias[1 + len(PALETTE)] = 4.0  # some patches are painted
+        for step in model.world.decoder.flow.steps if model.world.decoder.flow else ():
+            torch.nn.init.normal_(step.weight, std=2.0)
     return model
 
 
