@@ -19,7 +19,7 @@ from rayatari.config.world import ModelConfig
 from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
 from rayatari.models.frames import from_patches, likeliest, one_hot, to_patches
 from rayatari.models.losses import palette_loss
-from rayatari.models.moves import MoveChoice, MovedDrawing, PastMoves
+from rayatari.models.moves import Flow, MoveChoice, MovedDrawing
 
 
 @dataclass(frozen=True)
@@ -32,25 +32,31 @@ class Sight:
     """Features of the finer levels, finest first."""
     last_BhwS: Tensor
     """The last frame in patches, classes uint8."""
+    arriving_BhwM: Tensor | None = None
+    """Which moves go on to each patch, where the decoder knows of flow."""
 
     def split(self) -> list["Sight"]:
         """The sight of each sample, as a batch of one."""
-        parts = zip(
-            *(tensor.split(1) for tensor in (self.past_BChw, self.last_BhwS, *self.skips)), strict=True
-        )
-        return [Sight(past, tuple(skips), last) for past, last, *skips in parts]
+        parts = zip(*(tensor.split(1) for tensor in self._tensors()), strict=True)
+        return [self._of(tensors) for tensors in parts]
 
     @classmethod
     def join(cls, sights: Sequence[Self]) -> "Sight":
         """One batch of several."""
         if len(sights) == 1:
             return sights[0]
-        skips = zip(*(sight.skips for sight in sights), strict=True)
-        return Sight(
-            torch.cat([sight.past_BChw for sight in sights]),
-            tuple(torch.cat(level) for level in skips),
-            torch.cat([sight.last_BhwS for sight in sights]),
-        )
+        parts = zip(*(sight._tensors() for sight in sights), strict=True)
+        return sights[0]._of([torch.cat(part) for part in parts])
+
+    def _tensors(self) -> list[Tensor]:
+        arriving = [] if self.arriving_BhwM is None else [self.arriving_BhwM]
+        return [self.past_BChw, self.last_BhwS, *self.skips, *arriving]
+
+    def _of(self, tensors: Sequence[Tensor]) -> "Sight":
+        """The sight that such tensors belong to, in the order of :meth:`_tensors`."""
+        past, last, *skips = tensors
+        arriving = None if self.arriving_BhwM is None else skips.pop()
+        return Sight(past, tuple(skips), last, arriving)
 
 
 @dataclass(frozen=True)
@@ -114,15 +120,16 @@ class Decoder(nn.Module):
         self.copy = nn.Parameter(torch.tensor(6.0))
         zero(self.pixels)
         self.choice = MoveChoice(channels[0], colors, config.patch, config.moves) if config.moves else None
-        self.flow = PastMoves(config.history - 1, config.moves, channels[0]) if config.flow else None
+        self.flow = Flow(config.history - 1, config.moves, channels[0], config.patch) if config.flow else None
 
     def look(self, past_BTHW: Tensor) -> Sight:
         """Take in the last T = history frames, classes uint8 (B, T, H, W)."""
         patches_BhwX = to_patches(past_BTHW, self.patch)
-        features_BhwC = self.patches(patches_BhwX)
+        features_BhwC, arriving_BhwM = self.patches(patches_BhwX), None
         if self.flow is not None and self.choice is not None:
             past_BhwTS = patches_BhwX.unflatten(3, (-1, self.patch**2))
-            features_BhwC = features_BhwC + self.flow(past_BhwTS, self.choice.offsets_M2)
+            flow_BhwC, arriving_BhwM = self.flow(past_BhwTS, self.choice.offsets_M2)
+            features_BhwC = features_BhwC + flow_BhwC
         x = features_BhwC.permute(0, 3, 1, 2) + self.position
         skips = []
         for block, down in zip(self.down_blocks, self.downs, strict=False):
@@ -130,7 +137,7 @@ class Decoder(nn.Module):
             skips.append(x)
             x = down(x)
         past_BChw = self.down_blocks[-1](x)
-        return Sight(past_BChw, tuple(skips), patches_BhwX[..., -(self.patch**2) :])
+        return Sight(past_BChw, tuple(skips), patches_BhwX[..., -(self.patch**2) :], arriving_BhwM)
 
     def enter_codes(self, vectors_BND: Tensor, shown_B: Tensor | None = None) -> Tensor:
         """Code vectors as bottleneck input (B, C, h, w); samples that are not ``shown`` get none."""
@@ -157,6 +164,8 @@ class Decoder(nn.Module):
         features_BhwC = self._rise(sight, mixed_BChw)
         if self.choice is not None:
             scores_BhwK = self.choice.scores(features_BhwC)
+            if self.flow is not None and sight.arriving_BhwM is not None:
+                scores_BhwK = self.flow.scores(scores_BhwK, sight.arriving_BhwM)
             return MovedDrawing(
                 scores_BhwK, features_BhwC, sight.last_BhwS, self.choice, self.pixels, self.copy
             )

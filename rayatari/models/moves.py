@@ -39,35 +39,38 @@ class MoveChoice(nn.Module):
         self.register_buffer("offsets_M2", torch.zeros(moves, 2, dtype=torch.long))
 
 
-class PastMoves(nn.Module):
-    """Features of the moves by which the patches of the past frames came about: their optical flow.
+class Flow(nn.Module):
+    """What the moves of the past say of the next frame: how patches came about, and where that goes on to.
 
-    A network that has to read a velocity off the pixels learns it anew for every place within a patch.
-    Silent before training.
+    A network that has to read velocities off the pixels learns them anew for every place within a patch,
+    and again at every place that they lead to. Both are facts of the past, so they are given. Silent
+    before training, but for a liking for what moved to move on.
     """
 
-    def __init__(self, steps: int, moves: int, channels: int) -> None:
+    def __init__(self, steps: int, moves: int, channels: int, patch: int) -> None:
         super().__init__()
-        self.steps = nn.ModuleList(nn.Linear(moves, channels, bias=False) for _ in range(steps))
+        self.patch = patch
+        self.came = nn.ModuleList(nn.Linear(moves, channels, bias=False) for _ in range(steps))
+        self.arrives = nn.Linear(moves, channels, bias=False)
         zero(self)
+        self.gains_M = nn.Parameter(torch.full((moves,), 4.0))
 
-    def forward(self, past_BhwTS: Tensor, offsets_M2: Tensor) -> Tensor:
-        """Features (B, h, w, C) of T = steps + 1 past frames in patches, classes uint8."""
-        parts = []
-        for step, (last_BhwS, next_BhwS) in zip(
-            self.steps, itertools.pairwise(past_BhwTS.unbind(3)), strict=True
-        ):
-            moving_Bhw = _moving(last_BhwS, next_BhwS)
-            rows = _rows(moving_Bhw)
-            matches_XM = match(last_BhwS, next_BhwS, offsets_M2, rows).float()
-            features_XC = step(matches_XM / matches_XM.sum(1, keepdim=True).clamp(min=1))
-            if rows is None:
-                parts.append(features_XC.unflatten(0, moving_Bhw.shape) * moving_Bhw[..., None])
-            else:
-                silent_NC = features_XC.new_zeros(moving_Bhw.numel(), features_XC.shape[1])
-                spread_NC = silent_NC.index_put((rows,), features_XC)
-                parts.append(spread_NC.unflatten(0, moving_Bhw.shape))
-        return torch.stack(parts).sum(0)
+    def forward(self, past_BhwTS: Tensor, offsets_M2: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, h, w, C) of T = steps + 1 past frames in patches, classes uint8, and what arrives.
+
+        The second, bool (B, h, w, M), says which moves would bring to a patch what came by that same move.
+        """
+        features_BhwC, matches_BhwM = torch.zeros(()), torch.zeros(())
+        for came, frames in zip(self.came, itertools.pairwise(past_BhwTS.unbind(3)), strict=True):
+            matches_BhwM = _moved_by(*frames, offsets_M2)
+            features_BhwC = features_BhwC + _embed(came, matches_BhwM)
+        arriving_BhwM = arrivals(matches_BhwM, offsets_M2, self.patch)
+        return features_BhwC + _embed(self.arrives, arriving_BhwM), arriving_BhwM
+
+    def scores(self, scores_BhwK: Tensor, arriving_BhwM: Tensor) -> Tensor:
+        """The choices' scores with those of moves that go on raised."""
+        others = scores_BhwK.shape[-1] - arriving_BhwM.shape[-1]
+        return scores_BhwK + F.pad(self.gains_M * arriving_BhwM, (others, 0))
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,36 @@ def match(last_BhwS: Tensor, next_BhwS: Tensor, offsets_M2: Tensor, rows: Tensor
     return (sources_XMS == next_BhwS.flatten(0, 2)[rows][:, None]).all(-1)
 
 
+def arrivals(matches_BhwM: Tensor, offsets_M2: Tensor, patch: int) -> Tensor:
+    """Where what came by a move would be after the same move again, bool (B, h, w, M).
+
+    A patch that is moved lies across up to four others.
+    """
+    B, h, w, M = matches_BhwM.shape
+    downs_2M, rights_2M = (
+        torch.stack([offsets_M // patch, -(-offsets_M // patch)]) for offsets_M in offsets_M2.unbind(1)
+    )
+    if _rows(matches_BhwM.any(-1)) is None:
+        row_h, column_w = (torch.arange(n, device=matches_BhwM.device) for n in (h, w))
+        arriving_BXM = torch.zeros(B, h * w, M, dtype=torch.bool, device=matches_BhwM.device)
+        for down_M, right_M in itertools.product(downs_2M, rights_2M):
+            row_h1M, column_1wM = row_h[:, None, None] - down_M, column_w[:, None] - right_M
+            inside_XM = (
+                (row_h1M >= 0) & (row_h1M < h) & (column_1wM >= 0) & (column_1wM < w)
+            ).flatten(0, 1)  # fmt: skip
+            places_XM = (row_h1M.clamp(0, h - 1) * w + column_1wM.clamp(0, w - 1)).flatten(0, 1)
+            found_BXM = matches_BhwM.flatten(1, 2).gather(1, places_XM.expand(B, -1, -1))
+            arriving_BXM = arriving_BXM | (found_BXM & inside_XM)
+        return arriving_BXM.view(B, h, w, M)
+    arriving_BhwM = torch.zeros_like(matches_BhwM)
+    sample, row, column, move = matches_BhwM.nonzero(as_tuple=True)
+    for down_M, right_M in itertools.product(downs_2M, rights_2M):
+        to_row, to_column = row + down_M[move], column + right_M[move]
+        inside = (to_row >= 0) & (to_row < h) & (to_column >= 0) & (to_column < w)
+        arriving_BhwM[sample[inside], to_row[inside], to_column[inside], move[inside]] = True
+    return arriving_BhwM
+
+
 def frequent_moves(present_BHW: Tensor, next_BHW: Tensor, patch: int, count: int) -> Tensor:
     """The ``count`` displacements (down, right), int64 (count, 2), that explain most of what moves.
 
@@ -204,6 +237,29 @@ def frequent_moves(present_BHW: Tensor, next_BHW: Tensor, patch: int, count: int
     moves_M2 = torch.zeros(count, 2, dtype=torch.long)
     moves_M2[: len(found)] = torch.tensor(found, dtype=torch.long).reshape(-1, 2)
     return moves_M2
+
+
+def _moved_by(last_BhwS: Tensor, next_BhwS: Tensor, offsets_M2: Tensor) -> Tensor:
+    """Which moves lead to each patch that changes and is not of one colour, bool (B, h, w, M)."""
+    moving_Bhw = _moving(last_BhwS, next_BhwS)
+    rows = _rows(moving_Bhw)
+    matches_XM = match(last_BhwS, next_BhwS, offsets_M2, rows)
+    if rows is None:
+        return matches_XM.unflatten(0, moving_Bhw.shape) & moving_Bhw[..., None]
+    matches_NM = matches_XM.new_zeros(moving_Bhw.numel(), len(offsets_M2))
+    return matches_NM.index_put((rows,), matches_XM).unflatten(0, moving_Bhw.shape)
+
+
+def _embed(layer: nn.Module, found_BhwM: Tensor) -> Tensor:
+    """The mean of a linear layer's answers to each of the moves that are found, (B, h, w, C)."""
+    shape = found_BhwM.shape[:3]
+    rows = _rows(found_BhwM.any(-1))
+    found_XM = _take(found_BhwM, rows).float()
+    features_XC: Tensor = layer(found_XM / found_XM.sum(1, keepdim=True).clamp(min=1))
+    if rows is None:
+        return features_XC.unflatten(0, shape)
+    silent_NC = features_XC.new_zeros(shape.numel(), features_XC.shape[1])
+    return silent_NC.index_put((rows,), features_XC).unflatten(0, shape)
 
 
 def _moving(last_BhwS: Tensor, next_BhwS: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ from rayatari.paths import stage_dir
 from rayatari.training.feed import heldout_windows
 from rayatari.training.task import Task
 
-MOVES_MEASURED, MOVES_OF_CHUNK = 3_000, 150
+MOVES_MEASURED, MOVES_OF_CHUNK = 3_000, 60
 """Steps in which displacements are counted, in all and of one chunk of play."""
 
 
@@ -64,9 +64,12 @@ class StageTask:
 
     def measured_moves(self) -> Tensor:
         """The displacements that patches may choose among, as they are frequent in recorded play."""
-        sizes, pairs = self.config.world.model, []
+        sizes = self.config.world.model
+        pairs: list[Tensor] = []
         for chunk in read_chunks(self.dataset, "train"):
-            pairs.append(self.codec.encode(chunk.frames[: MOVES_OF_CHUNK + 1]))
+            spare = max(1, len(chunk.frames) - MOVES_OF_CHUNK)
+            first = MOVES_OF_CHUNK * len(pairs) % spare  # games are faster and emptier later on
+            pairs.append(self.codec.encode(chunk.frames[first : first + MOVES_OF_CHUNK + 1]))
             if sum(map(len, pairs)) > MOVES_MEASURED:
                 break
         present_BHW, next_BHW = (

@@ -40,8 +40,9 @@ def small_playable(config: MapperConfig = MAPPER, world: WorldConfig = WORLD) ->
             torch.nn.init.normal_(choice.scores.weight)
             choice.scores.bias[:] = 4 * torch.rand(choice.scores.bias.shape)
             choice.scores.bias[1 + len(PALETTE)] = 4.0  # some patches are painted
-        for step in model.world.decoder.flow.steps if model.world.decoder.flow else ():
-            torch.nn.init.normal_(step.weight, std=2.0)
+        for layer in (flow.came, flow.arrives) if (flow := model.world.decoder.flow) else ():
+            for parameter in layer.parameters():
+                torch.nn.init.normal_(parameter, std=2.0)
     return model
 
 
