@@ -25,6 +25,11 @@ REACH = (16, 24)
 """Longest moves, in pixels down or up, and to the right or left."""
 
 
+PAINT_COST = 5.0
+"""Nats by which painting a patch is held to be less likely where a move explains it too. Painting that is
+good already would else keep all of the choice, and pixels that choose for themselves tear the ball."""
+
+
 class MoveChoice(nn.Module):
     """Scores the K choices of every patch from the decoder's finest features."""
 
@@ -92,7 +97,8 @@ class MovedDrawing:
     def loss(self, next_BhwS: Tensor, weights_BhwS: Tensor) -> Tensor:
         """Weighted mean over patches of minus the log-likelihood, in nats.
 
-        A patch weighs as its heaviest pixel. Of moves that lead to the same patch the probabilities add up.
+        A patch weighs as its heaviest pixel. Of moves that lead to the same patch the probabilities add up,
+        and that of painting it counts less (:data:`PAINT_COST`).
         """
         changed_Bhw = (next_BhwS != self.last_BhwS).any(-1)
         even_Bhw = (next_BhwS == next_BhwS[..., :1]).all(-1)
@@ -133,6 +139,7 @@ class MovedDrawing:
         matches_XM = match(self.last_BhwS, next_BhwS, self.choice.offsets_M2, rows)
         log_XK, next_XS = _take(log_BhwK, rows), _take(next_BhwS, rows).long()
         log_paint_X = -F.cross_entropy(self._paint(rows).float(), next_XS, reduction="none").sum(-1)
+        log_paint_X = log_paint_X - PAINT_COST * matches_XM.any(1)
         painted_X1 = (log_XK[:, colors + 1] + log_paint_X)[:, None]
         moved_XM = log_XK[:, colors + 2 :].masked_fill(~matches_XM, -torch.inf)
         return torch.cat([painted_X1, moved_XM], 1).logsumexp(1)

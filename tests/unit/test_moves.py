@@ -95,7 +95,7 @@ def test_the_loss_is_what_the_right_choices_are_worth() -> None:
     weights[0, 25, 19, 0] = 1.0  # where it comes: by the move, or painted, which is far less likely
     painted = made._paint(None).detach()[25 * 40 + 19].log_softmax(0)
     right = to_patches(following[:, None], 4)[0, 25, 19].long()
-    by_paint = painted.gather(0, right[None])[0].sum()
+    by_paint = painted.gather(0, right[None])[0].sum() - moves.PAINT_COST
     expected = flat - torch.logsumexp(torch.stack([torch.zeros(()), by_paint]), 0)
     assert float(made.loss(to_patches(following[:, None], 4), weights)) == pytest.approx(
         float(expected), rel=1e-5
