@@ -144,7 +144,7 @@ class MapperConfig:
     """``decoder``: the mapper learns from the frames that the decoder draws of its codes, and the decoder
     learns on. ``codes``: the ancestor's way, as a baseline: from the right codes alone, decoder fixed."""
     decoder_rate: float = 0.25
-    """Share of the learning rate at which the decoder learns on."""
+    """Share of the learning rate at which the decoder learns on, or all that ``start_from`` brought."""
     unroll: int = 4
     """Longest unroll: the frame that is learned from follows on up to ``unroll`` - 1 of the model's own."""
     unroll_from: float = 0.2

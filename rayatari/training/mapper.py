@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ from rayatari.training.stage import (
     matching_info,
     run_backend,
 )
-from rayatari.training.start import start_folder, take_over
+from rayatari.training.start import begun_weights, take_over
 from rayatari.training.world_bundle import load_world
 
 SHOWN = 4
@@ -80,15 +81,27 @@ class MapperTask(StageTask):
             world, self.config.mapper, len(info.action_names), len(info.reward_values), info.max_lives + 1
         )
         if start:
-            fresh = take_over(model, start_folder(start, info.game), GameModel.describe(self.config, info))
-            if world.decoder.choice is not None and "world.decoder.choice.offsets_M2" in fresh:
+            take_over(model, self._begun)
+            if world.decoder.choice is not None and "world.decoder.choice.offsets_M2" not in self._begun:
                 world.decoder.choice.offsets_M2.copy_(self.measured_moves())
         attach_perception(world, self.config)
         return model
 
     def rate_share(self, parameter: str) -> float:
-        """The decoder, which knows the game already, learns at a lower rate than mapper and heads."""
+        """The decoder, which knows the game already, learns at a lower rate than mapper and heads.
+
+        So does all else that the game which training begins from knows; what it lacks learns at the full one.
+        """
+        if self.config.mapper.start_from:
+            return self.config.mapper.decoder_rate if parameter in self._begun else 1.0
         return self.config.mapper.decoder_rate if parameter.startswith("world.") else 1.0
+
+    @cached_property
+    def _begun(self) -> dict[str, Tensor]:
+        """Weights of the neural game that training begins from."""
+        return begun_weights(
+            self.config.mapper.start_from, self.info.game, GameModel.describe(self.config, self.info)
+        )
 
     def longest_unroll(self, progress: float) -> int:
         """Steps that a window may be under way: 1 until unrolls begin, then growing."""
