@@ -120,7 +120,7 @@ class Decoder(nn.Module):
         self.copy = nn.Parameter(torch.tensor(6.0))
         zero(self.pixels)
         self.choice = MoveChoice(channels[0], colors, config.patch, config.moves) if config.moves else None
-        self.flow = Flow(config.history - 1, config.moves, channels[0], config.patch) if config.flow else None
+        self.flow = Flow(config.history - 1, config.moves, channels[0]) if config.flow else None
 
     def look(self, past_BTHW: Tensor) -> Sight:
         """Take in the last T = history frames, classes uint8 (B, T, H, W)."""

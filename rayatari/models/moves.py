@@ -52,9 +52,8 @@ class Flow(nn.Module):
     training it has no say but that what moved moves on.
     """
 
-    def __init__(self, steps: int, moves: int, channels: int, patch: int) -> None:
+    def __init__(self, steps: int, moves: int, channels: int) -> None:
         super().__init__()
-        self.patch = patch
         self.came = nn.ModuleList(nn.Linear(moves, channels, bias=False) for _ in range(steps))
         self.arrives = nn.Linear(moves, channels, bias=False)
         zero(self)
@@ -65,12 +64,15 @@ class Flow(nn.Module):
 
         The second, bool (B, h, w, M), says which moves would bring to a patch what came by that same move.
         """
-        features_BhwC, matches_BhwM = torch.zeros(()), torch.zeros(())
-        for came, frames in zip(self.came, itertools.pairwise(past_BhwTS.unbind(3)), strict=True):
-            matches_BhwM = _moved_by(*frames, offsets_M2)
-            features_BhwC = features_BhwC + _embed(came, matches_BhwM)
-        arriving_BhwM = arrivals(matches_BhwM, offsets_M2, self.patch)
-        return features_BhwC + _embed(self.arrives, arriving_BhwM), arriving_BhwM
+        pairs = list(itertools.pairwise(past_BhwTS.unbind(3)))
+        matches = [_moved_by(*pair, offsets_M2) for pair in pairs]
+        last_BhwS, present_BhwS = pairs[-1]
+        arriving_BhwM = arrivals(matches[-1], present_BhwS != last_BhwS, offsets_M2)
+        layers = (*self.came, self.arrives)
+        features = [
+            _embed(layer, found) for layer, found in zip(layers, (*matches, arriving_BhwM), strict=True)
+        ]
+        return torch.stack(features).sum(0), arriving_BhwM
 
     def scores(self, scores_BhwK: Tensor, arriving_BhwM: Tensor) -> Tensor:
         """The choices' scores with those of moves that go on raised."""
@@ -184,34 +186,41 @@ def match(last_BhwS: Tensor, next_BhwS: Tensor, offsets_M2: Tensor, rows: Tensor
     return (sources_XMS == next_BhwS.flatten(0, 2)[rows][:, None]).all(-1)
 
 
-def arrivals(matches_BhwM: Tensor, offsets_M2: Tensor, patch: int) -> Tensor:
+def arrivals(matches_BhwM: Tensor, changed_BhwS: Tensor, offsets_M2: Tensor) -> Tensor:
     """Where what came by a move would be after the same move again, bool (B, h, w, M).
 
-    A patch that is moved lies across up to four others.
+    What came are the ``changed`` pixels of the patches that the move ``matches``; a moved patch lies across
+    up to four others.
     """
-    B, h, w, M = matches_BhwM.shape
-    downs_2M, rights_2M = (
-        torch.stack([offsets_M // patch, -(-offsets_M // patch)]) for offsets_M in offsets_M2.unbind(1)
-    )
-    if _rows(matches_BhwM.any(-1)) is None:
-        row_h, column_w = (torch.arange(n, device=matches_BhwM.device) for n in (h, w))
-        arriving_BXM = torch.zeros(B, h * w, M, dtype=torch.bool, device=matches_BhwM.device)
-        for down_M, right_M in itertools.product(downs_2M, rights_2M):
-            row_h1M, column_1wM = row_h[:, None, None] - down_M, column_w[:, None] - right_M
-            inside_XM = (
-                (row_h1M >= 0) & (row_h1M < h) & (column_1wM >= 0) & (column_1wM < w)
-            ).flatten(0, 1)  # fmt: skip
-            places_XM = (row_h1M.clamp(0, h - 1) * w + column_1wM.clamp(0, w - 1)).flatten(0, 1)
-            found_BXM = matches_BhwM.flatten(1, 2).gather(1, places_XM.expand(B, -1, -1))
-            arriving_BXM = arriving_BXM | (found_BXM & inside_XM)
-        return arriving_BXM.view(B, h, w, M)
+    side = math.isqrt(changed_BhwS.shape[-1])
+    pixel = torch.arange(side, device=offsets_M2.device)
+    downs_iM, rights_jM = ((pixel[:, None] + by_M) // side for by_M in offsets_M2.unbind(1))
     arriving_BhwM = torch.zeros_like(matches_BhwM)
-    sample, row, column, move = matches_BhwM.nonzero(as_tuple=True)
-    for down_M, right_M in itertools.product(downs_2M, rights_2M):
-        to_row, to_column = row + down_M[move], column + right_M[move]
-        inside = (to_row >= 0) & (to_row < h) & (to_column >= 0) & (to_column < w)
-        arriving_BhwM[sample[inside], to_row[inside], to_column[inside], move[inside]] = True
+    for later_down, later_right in itertools.product((0, 1), repeat=2):
+        down_M, right_M = downs_iM[0] + later_down, rights_jM[0] + later_right
+        lands_ijM = (downs_iM == down_M)[:, None] & (rights_jM == right_M)
+        leaving_BhwM = matches_BhwM & (changed_BhwS.float() @ lands_ijM.flatten(0, 1).float() > 0)
+        arriving_BhwM = arriving_BhwM | _shifted(leaving_BhwM, down_M, right_M)
     return arriving_BhwM
+
+
+def _shifted(found_BhwM: Tensor, down_M: Tensor, right_M: Tensor) -> Tensor:
+    """Each of the M maps moved by so many patches; what leaves the picture is lost."""
+    B, h, w, M = found_BhwM.shape
+    if _rows(found_BhwM.any(-1)) is None:
+        row_h1M, column_1wM = (
+            torch.arange(n, device=found_BhwM.device).view(shape) - by_M
+            for n, shape, by_M in ((h, (h, 1, 1), down_M), (w, (1, w, 1), right_M))
+        )
+        inside_hwM = (row_h1M >= 0) & (row_h1M < h) & (column_1wM >= 0) & (column_1wM < w)
+        places_XM = (row_h1M.clamp(0, h - 1) * w + column_1wM.clamp(0, w - 1)).flatten(0, 1)
+        return found_BhwM.flatten(1, 2).gather(1, places_XM.expand(B, -1, -1)).view(B, h, w, M) & inside_hwM
+    shifted_BhwM = torch.zeros_like(found_BhwM)
+    sample, row, column, move = found_BhwM.nonzero(as_tuple=True)
+    row, column = row + down_M[move], column + right_M[move]
+    inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+    shifted_BhwM[sample[inside], row[inside], column[inside], move[inside]] = True
+    return shifted_BhwM
 
 
 def frequent_moves(present_BHW: Tensor, next_BHW: Tensor, patch: int, count: int) -> Tensor:

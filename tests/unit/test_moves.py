@@ -123,7 +123,7 @@ def past_of_three(first: Tensor, second: Tensor, third: Tensor) -> Tensor:
 
 def told_moves() -> Flow:
     """Features that name the move: one channel for each, by ten in the earlier of two steps."""
-    flow = Flow(2, len(OFFSETS), len(OFFSETS), 4)
+    flow = Flow(2, len(OFFSETS), len(OFFSETS))
     for layer, size in zip(flow.came, (10.0, 1.0), strict=True):
         layer.weight.data = size * torch.eye(len(OFFSETS))
     return flow
@@ -142,7 +142,7 @@ def test_the_flow_names_the_move_where_the_ball_came_to_and_where_it_goes(
     expected[0, 25, 21, 0] = 10.0  # to 101, 84 by the first move
     expected[0, 26, 20, 2] = 1.0  # to 104, 82 by the third
     assert torch.equal(features, expected)
-    assert arriving.nonzero().tolist() == [[0, row, column, 2] for row in (26, 27) for column in (19, 20)]
+    assert arriving.nonzero().tolist() == [[0, row, 20, 2] for row in (26, 27)]  # at 107, 80
 
 
 @torch.no_grad()

@@ -205,11 +205,11 @@ class AtariDQN(DQN):
         [found] = self.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
         module = found.get().unwrapped()
         device = next(module.target.parameters()).device
-        columns = {Columns.OBS: batch.views, Columns.NEXT_OBS: batch.next_views}
-        judged: Mapping[str, torch.Tensor] = module.judge(
-            {name: torch.from_numpy(values).to(device) for name, values in columns.items()}
-        )
-        return judged
+        views = {
+            name: torch.from_numpy(values).to(device).contiguous(memory_format=torch.channels_last)
+            for name, values in ((Columns.OBS, batch.views), (Columns.NEXT_OBS, batch.next_views))
+        }  # as convolutions want them, so that the update finds them so
+        return {**views, **module.judge(views)}
 
     def _sync_weights(self) -> None:
         """Bring the runners' weights up to date; copied in place where all is in this process."""
