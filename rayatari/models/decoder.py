@@ -165,7 +165,7 @@ class Decoder(nn.Module):
         if self.choice is not None:
             scores_BhwK = self.choice.scores(features_BhwC)
             if self.flow is not None and sight.arriving_BhwM is not None:
-                scores_BhwK = self.flow.scores(scores_BhwK, sight.arriving_BhwM)
+                scores_BhwK = self.flow.scores(scores_BhwK, features_BhwC, sight.arriving_BhwM)
             return MovedDrawing(
                 scores_BhwK, features_BhwC, sight.last_BhwS, self.choice, self.pixels, self.copy
             )

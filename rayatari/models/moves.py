@@ -56,8 +56,9 @@ class Flow(nn.Module):
         super().__init__()
         self.came = nn.ModuleList(nn.Linear(moves, channels, bias=False) for _ in range(steps))
         self.arrives = nn.Linear(moves, channels, bias=False)
+        self.goes_on = nn.Linear(channels, 1)
         zero(self)
-        self.gains_M = nn.Parameter(torch.full((moves,), 0.9))
+        nn.init.constant_(self.goes_on.bias, 9.0)
 
     def forward(self, past_BhwTS: Tensor, offsets_M2: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, h, w, C) of T = steps + 1 past frames in patches, classes uint8, and what arrives.
@@ -74,10 +75,15 @@ class Flow(nn.Module):
         ]
         return torch.stack(features).sum(0), arriving_BhwM
 
-    def scores(self, scores_BhwK: Tensor, arriving_BhwM: Tensor) -> Tensor:
-        """The choices' scores with those of moves that go on raised."""
+    def scores(self, scores_BhwK: Tensor, features_BhwC: Tensor, arriving_BhwM: Tensor) -> Tensor:
+        """The choices' scores, in which every move that arrives has the same: that of going on.
+
+        Whether something goes on is learned from all velocities, and holds for those seldom seen.
+        """
         others = scores_BhwK.shape[-1] - arriving_BhwM.shape[-1]
-        return scores_BhwK + F.pad(10 * self.gains_M * arriving_BhwM, (others, 0))  # tens: learned faster
+        arriving_BhwK = F.pad(arriving_BhwM, (others, 0))
+        goes_on_Bhw1: Tensor = self.goes_on(features_BhwC)
+        return torch.where(arriving_BhwK, goes_on_Bhw1.to(scores_BhwK.dtype), scores_BhwK)
 
 
 @dataclass(frozen=True)
