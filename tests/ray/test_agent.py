@@ -148,7 +148,8 @@ def test_what_is_judged_ahead_is_what_the_target_says_when_it_is_learned():
         counts["ahead" if judged else "at once"] += 1
         module = network_of(algorithm)
         columns = {Columns.OBS: batch.views, Columns.NEXT_OBS: batch.next_views}
-        now = module.judge({name: torch.from_numpy(values) for name, values in columns.items()})
+        views = {name: torch.from_numpy(values) for name, values in columns.items()}
+        now = {**views, **module.judge(views)}
         for name, values in (judged or {}).items():
             torch.testing.assert_close(values, now[name])
         assert len(batch.actions) % agent.batch_size == 0

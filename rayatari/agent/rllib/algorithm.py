@@ -163,7 +163,8 @@ class AtariDQN(DQN):
     ) -> NDArray[np.float32]:
         """Update the network once with each batch that lies in ``batch``; returns the TD errors, (B,).
 
-        ``judged`` is what the module's ``judge`` said of it, if that was asked before.
+        ``judged`` are columns in place of the batch's own and beside them: its views, laid out as networks
+        want them, and what the module's ``judge`` said of it, if that was asked before.
         """
         results = self.learner_group.update(
             batch=_to_rllib(batch, judged or {}),
@@ -208,7 +209,7 @@ class AtariDQN(DQN):
         views = {
             name: torch.from_numpy(values).to(device).contiguous(memory_format=torch.channels_last)
             for name, values in ((Columns.OBS, batch.views), (Columns.NEXT_OBS, batch.next_views))
-        }  # as convolutions want them, so that the update finds them so
+        }  # as convolutions read them, which the update need not do again
         return {**views, **module.judge(views)}
 
     def _sync_weights(self) -> None:
@@ -319,7 +320,7 @@ class _Block:
     updates: int
     batch: ReplayBatch
     judged: Future[Mapping[str, torch.Tensor]] | None
-    """What the target network says of it, where that is found out in another thread."""
+    """Its views and what the target network says of it, where that is found out in another thread."""
 
 
 def _to_rllib(batch: ReplayBatch, judged: Mapping[str, torch.Tensor]) -> MultiAgentBatch:
