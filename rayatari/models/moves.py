@@ -23,8 +23,6 @@ from rayatari.models.frames import from_patches, one_hot, to_patches
 
 REACH = (16, 24)
 """Longest moves, in pixels down or up, and to the right or left."""
-
-
 PAINT_COST = 5.0
 """Nats by which painting a patch is held to be less likely where a move explains it too. Painting that is
 good already would else keep all of the choice, and pixels that choose for themselves tear the ball."""

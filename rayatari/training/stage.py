@@ -68,7 +68,7 @@ class StageTask:
         pairs: list[Tensor] = []
         for chunk in read_chunks(self.dataset, "train"):
             spare = max(1, len(chunk.frames) - MOVES_OF_CHUNK)
-            first = MOVES_OF_CHUNK * len(pairs) % spare  # games are faster and emptier later on
+            first = MOVES_OF_CHUNK * len(pairs) % spare  # early and late parts of chunks in turn
             pairs.append(self.codec.encode(chunk.frames[first : first + MOVES_OF_CHUNK + 1]))
             if sum(map(len, pairs)) > MOVES_MEASURED:
                 break

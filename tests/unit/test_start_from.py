@@ -81,6 +81,17 @@ def test_parts_that_the_game_lacks_begin_untrained_and_the_rest_is_taken(
     assert model.world.decoder.choice.offsets_M2.any()  # measured on the dataset
 
 
+def test_what_is_new_learns_at_the_full_rate_and_what_was_taken_slower(
+    trained: Config, tmp_path: Path
+) -> None:
+    config = begun_from(stage_dir(trained, "mapper"), trained, tmp_path)
+    moving = replace(config, world=replace(config.world, model=replace(SIZES, moves=8)))
+    task = task_of(replace(moving, mapper=replace(moving.mapper, decoder_rate=0.25)))
+    assert task.rate_share("world.decoder.choice.scores.weight") == 1.0
+    assert task.rate_share("world.decoder.patches.weight") == 0.25
+    assert task.rate_share("heads.lives.bias") == 0.25, "it knows that already"
+
+
 def test_the_new_run_needs_no_world_model_and_tells_where_it_began(trained: Config, tmp_path: Path) -> None:
     config = begun_from(stage_dir(trained, "mapper"), trained, tmp_path)
     mapper.run(config)
