@@ -22,7 +22,7 @@ MARK = "@@"
 GAMES, BATCH = 8, 32
 BUSY = ("bf16", 32, "threads=1")
 """The floor of one core, at as many games as ours plays where updates are rare: if all cores did nothing
-else and none ever waited, nothing that uses torch and ALE could be faster."""
+else and none ever waited, nothing that does this arithmetic could be faster."""
 
 
 @dataclass

@@ -128,7 +128,7 @@ def bench_table(runs: list[dict[str, Any]]) -> str:
         f"{commands} on {runs[0]['machine']}. How many times faster, turn by turn: {ratios}. The floor is "
         f"plain torch and the emulator, each alone and one after the other, which playing ahead in a thread "
         "beats; busy cores do nothing else either, but all at the same time and without ever waiting: more "
-        f"is not to be had from torch and ALE at this network (bf16, {floor})."
+        f"is not to be had from this arithmetic (bf16, {floor})."
     )
     return "\n".join([*lines, "", said, ""])
 
