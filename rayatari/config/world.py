@@ -20,6 +20,9 @@ class ModelConfig:
     dataset; 0 draws every pixel by its colour alone."""
     flow: bool = False
     """Whether the decoder is told by which of the ``moves`` the patches of the past came about."""
+    things: int = 0
+    """Small things, such as a ball, that are found by their motion and carried on as a whole, at most so many
+    in a frame; 0 leaves all to the decoder."""
     channels: tuple[int, ...] = (32, 64, 128, 192)
     """Decoder channels from the finest level to the bottleneck; each level halves height and width."""
     encoder_channels: tuple[int, ...] = (24, 48, 96, 128)
@@ -66,6 +69,8 @@ class LossWeights:
     """Cross-entropy of the game-over head."""
     lives: float = 0.02
     """Cross-entropy of the lives head."""
+    thing: float = 0.1
+    """Cross-entropy of where things go (``world.model.things``)."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,18 @@ class WorldConfig:
 
 
 @dataclass(frozen=True)
+class ThingsConfig:
+    """Training of where things go, before the mapper's; it is small, and learns on beside the mapper."""
+
+    steps: int = 4_000
+    """Optimizer steps; 0 leaves all to the training of the mapper."""
+    minutes: float = 0.0
+    """Minutes after which training ends even so, its schedules kept in proportion; 0 sets no limit."""
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(batch=32, lr=1e-3))
+    """Optimizer."""
+
+
+@dataclass(frozen=True)
 class MapperConfig:
     """The mapper from past frames and action to latent-action codes, trained through the decoder."""
 
@@ -137,7 +154,10 @@ class MapperConfig:
     start_from: str = ""
     """Neural game that training begins from, a folder, or ``shipped`` for the game's own in the package; the
     run then needs no world model. Parts that it lacks begin untrained: ``world.model.moves``,
-    ``world.model.flow``, ``action_history``. Empty takes the run's world model and an untrained mapper."""
+    ``world.model.flow``, ``world.model.things``, ``action_history``. Empty takes the run's world model and an
+    untrained mapper."""
+    things: ThingsConfig = field(default_factory=ThingsConfig)
+    """What comes first, with ``world.model.things``."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer."""
     through: Literal["decoder", "codes"] = "decoder"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from rayatari.config.world import ModelConfig
 from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
-from rayatari.models.frames import from_patches, likeliest, one_hot, to_patches
+from rayatari.models.frames import FramePatches, from_patches, likeliest, one_hot, to_patches
 from rayatari.models.losses import palette_loss
 from rayatari.models.moves import Flow, MoveChoice, MovedDrawing
 
@@ -31,7 +31,7 @@ class Sight:
     skips: tuple[Tensor, ...]
     """Features of the finer levels, finest first."""
     last_BhwS: Tensor
-    """The last frame in patches, classes uint8."""
+    """The last frame in patches, with its things moved on where the decoder is shown that; classes uint8."""
     arriving_BhwM: Tensor | None = None
     """Which moves go on to each patch, where the decoder knows of flow."""
 
@@ -81,18 +81,6 @@ Drawing = PaintedDrawing | MovedDrawing
 """A next frame before it is decided: ``loss`` judges it, ``frame`` decides for the likeliest."""
 
 
-class FramePatches(nn.Linear):
-    """The first layer: a linear map of one-hot patches of X pixels, P colours."""
-
-    def __init__(self, pixels: int, colors: int, channels: int) -> None:
-        super().__init__(colors * pixels, channels)
-        self.colors = colors
-
-    def forward(self, patches_BhwX: Tensor) -> Tensor:
-        """Features (B, h, w, C) of patches, classes uint8 (B, h, w, X)."""
-        return super().forward(one_hot(patches_BhwX, self.colors).flatten(3))
-
-
 class Decoder(nn.Module):
     """U-Net with history, code input at the bottleneck, and a copy of the last frame as its prior.
 
@@ -121,15 +109,26 @@ class Decoder(nn.Module):
         zero(self.pixels)
         self.choice = MoveChoice(channels[0], colors, config.patch, config.moves) if config.moves else None
         self.flow = Flow(config.history - 1, config.moves, channels[0]) if config.flow else None
+        self.ahead = FramePatches(config.patch**2, colors, channels[0]) if config.things else None
+        if self.ahead is not None:
+            zero(self.ahead)
 
-    def look(self, past_BTHW: Tensor) -> Sight:
-        """Take in the last T = history frames, classes uint8 (B, T, H, W)."""
+    def look(self, past_BTHW: Tensor, ahead_BHW: Tensor | None = None) -> Sight:
+        """Take in the last T = history frames, classes uint8 (B, T, H, W).
+
+        ``ahead`` (B, H, W) is the last one with its small things already moved on, for a decoder that is
+        shown that: it then takes the last frame's place as what is copied.
+        """
         patches_BhwX = to_patches(past_BTHW, self.patch)
         features_BhwC, arriving_BhwM = self.patches(patches_BhwX), None
         if self.flow is not None and self.choice is not None:
             past_BhwTS = patches_BhwX.unflatten(3, (-1, self.patch**2))
             flow_BhwC, arriving_BhwM = self.flow(past_BhwTS, self.choice.offsets_M2)
             features_BhwC = features_BhwC + flow_BhwC
+        last_BhwS = patches_BhwX[..., -(self.patch**2) :]
+        if self.ahead is not None:
+            last_BhwS = last_BhwS if ahead_BHW is None else to_patches(ahead_BHW[:, None], self.patch)
+            features_BhwC = features_BhwC + self.ahead(last_BhwS)
         x = features_BhwC.permute(0, 3, 1, 2) + self.position
         skips = []
         for block, down in zip(self.down_blocks, self.downs, strict=False):
@@ -137,7 +136,7 @@ class Decoder(nn.Module):
             skips.append(x)
             x = down(x)
         past_BChw = self.down_blocks[-1](x)
-        return Sight(past_BChw, tuple(skips), patches_BhwX[..., -(self.patch**2) :], arriving_BhwM)
+        return Sight(past_BChw, tuple(skips), last_BhwS, arriving_BhwM)
 
     def enter_codes(self, vectors_BND: Tensor, shown_B: Tensor | None = None) -> Tensor:
         """Code vectors as bottleneck input (B, C, h, w); samples that are not ``shown`` get none."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from rayatari.errors import UserError
 
@@ -113,6 +113,18 @@ def one_hot(classes: Tensor, colors: int) -> Tensor:
     hot = torch.empty(*classes.shape[:-1], colors, classes.shape[-1], dtype=dtype, device=classes.device)
     # Compared in that dtype and not as bool: ten times faster on a CPU.
     return torch.eq(classes[..., None, :].to(dtype), colors_P1, out=hot)
+
+
+class FramePatches(nn.Linear):
+    """The first layer: a linear map of one-hot patches of X pixels, P colours."""
+
+    def __init__(self, pixels: int, colors: int, channels: int) -> None:
+        super().__init__(colors * pixels, channels)
+        self.colors = colors
+
+    def forward(self, patches_BhwX: Tensor) -> Tensor:
+        """Features (B, h, w, C) of patches, classes uint8 (B, h, w, X)."""
+        return super().forward(one_hot(patches_BhwX, self.colors).flatten(3))
 
 
 def likeliest(logits_PX: Tensor) -> Tensor:

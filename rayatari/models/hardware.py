@@ -4,7 +4,7 @@ from functools import cache
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -15,6 +15,11 @@ def fast_bf16(device_type: str) -> bool:
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return any(torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def follows_data(values: Tensor) -> bool:
+    """Whether the shapes of what is computed may depend on ``values``: not in CUDA graphs, nor in exports."""
+    return not (values.is_cuda or torch.compiler.is_exporting())
 
 
 def place(model: Model, device: torch.device) -> Model:

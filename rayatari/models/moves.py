@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from rayatari.models.blocks import zero
 from rayatari.models.frames import from_patches, one_hot, to_patches
+from rayatari.models.hardware import follows_data
 
 REACH = (16, 24)
 """Longest moves, in pixels down or up, and to the right or left."""
@@ -211,7 +212,7 @@ def arrivals(matches_BhwM: Tensor, changed_BhwS: Tensor, offsets_M2: Tensor) -> 
 def _shifted(found_BhwM: Tensor, down_M: Tensor, right_M: Tensor) -> Tensor:
     """Each of the M maps moved by so many patches; what leaves the picture is lost."""
     B, h, w, M = found_BhwM.shape
-    if _rows(found_BhwM.any(-1)) is None:
+    if not follows_data(found_BhwM):
         row_h1M, column_1wM = (
             torch.arange(n, device=found_BhwM.device).view(shape) - by_M
             for n, shape, by_M in ((h, (h, 1, 1), down_M), (w, (1, w, 1), right_M))
@@ -294,9 +295,7 @@ def _padded(frames_BHW: Tensor) -> Tensor:
 
 def _rows(chosen_Bhw: Tensor) -> Tensor | None:
     """Numbers of the chosen patches; None, which means all of them, where shapes must not depend on them."""
-    return (
-        None if chosen_Bhw.is_cuda or torch.compiler.is_exporting() else chosen_Bhw.flatten().nonzero()[:, 0]
-    )
+    return chosen_Bhw.flatten().nonzero()[:, 0] if follows_data(chosen_Bhw) else None
 
 
 def _take(values_BhwX: Tensor, rows: Tensor | None) -> Tensor:

@@ -230,9 +230,13 @@ class NeuralGame:
 
     @torch.inference_mode()
     def look_ahead(self) -> None:
-        """Do now what the next step has to do before it needs to know the actions: about a third of it."""
-        with self._computing():
-            self._look()
+        """Do now what the next step has to do before it needs to know the actions: about a third of it.
+
+        Nothing, where the actions decide where things go.
+        """
+        if self.model.mover is None:
+            with self._computing():
+                self._look(self._with_earlier(np.zeros(len(self._noise), np.int64)))
 
     def _pick_starts(self, noise: Sequence[torch.Generator]) -> NDArray[np.uint8]:
         chosen = [int(torch.randint(len(self._starts), (1,), generator=g)) for g in noise]
@@ -242,8 +246,8 @@ class NeuralGame:
     def lives(self) -> NDArray[np.int64]:
         """Lives left in each game now, (B,), as the model reads them from the frames."""
         with self._computing():
-            sight = self._look()
             actions_BM = self._with_earlier(np.zeros(len(self._noise), np.int64))
+            sight = self._look(actions_BM)
             codes_BN = sample_codes(self.model, sight, actions_BM)
             lives_B = draw_step(self.model, sight, codes_BN, actions_BM).lives_B
         lives: NDArray[np.int64] = lives_B.numpy(force=True)
@@ -253,7 +257,8 @@ class NeuralGame:
     def step(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> BatchStep:
         """Play action index ``actions`` (B,) in each game for one step."""
         with self._computing():
-            sight, actions_BM = self._look(), self._with_earlier(actions)
+            actions_BM = self._with_earlier(actions)
+            sight = self._look(actions_BM)
             step = draw_step(self.model, sight, self._sample(sight, actions_BM), actions_BM)
             return self._advance(step, actions_BM)
 
@@ -272,7 +277,8 @@ class NeuralGame:
     def sample_codes(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """The codes (B, N) that the mapper chooses for ``actions`` now; the games stand still."""
         with self._computing():
-            codes_BN = self._sample(self._look(), self._with_earlier(actions))
+            actions_BM = self._with_earlier(actions)
+            codes_BN = self._sample(self._look(actions_BM), actions_BM)
         codes: NDArray[np.int64] = codes_BN.numpy(force=True)
         return codes
 
@@ -283,17 +289,20 @@ class NeuralGame:
         """Go one step by ``actions``, with given codes (B, N) in place of the mapper's."""
         with self._computing():
             codes_BN, actions_BM = torch.from_numpy(codes).to(self.device), self._with_earlier(actions)
-            return self._advance(draw_step(self.model, self._look(), codes_BN, actions_BM), actions_BM)
+            sight = self._look(actions_BM)
+            return self._advance(draw_step(self.model, sight, codes_BN, actions_BM), actions_BM)
 
     def _computing(self) -> torch.autocast:
         kind = self.device.type
         return torch.autocast(kind, torch.bfloat16, enabled=fast_bf16(kind))
 
-    def _look(self) -> Sight:
+    def _look(self, actions_BM: Tensor) -> Sight:
         if not self._noise:
             raise UserError("the game has not begun: call reset first")
+        if self.model.mover is not None:
+            return self.model.look(self._past_BTHW, actions_BM)
         if self._sight is None:
-            self._sight = self.model.world.decoder.look(self._past_BTHW)
+            self._sight = self.model.look(self._past_BTHW, actions_BM)
         return self._sight
 
     def _go_on_from(self, past_BTHW: Tensor, sight: Sight | None = None) -> None:

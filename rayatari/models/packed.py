@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rayatari.models.decoder import Decoder, FramePatches
+from rayatari.models.decoder import Decoder
+from rayatari.models.frames import FramePatches
 from rayatari.models.hardware import fast_bf16
 
 Model = TypeVar("Model", bound=nn.Module)

@@ -14,6 +14,8 @@ from rayatari.models.frames import corrupt
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
+from rayatari.models.mover import Mover
+from rayatari.models.things import UNCLEAR, carry_on, find_things, over, true_moves
 from rayatari.models.windows import Lesson
 
 
@@ -54,6 +56,7 @@ class PlayableWorld(nn.Module):
         if self.action.before is not None:
             zero(self.action.before[-1])
         self.heads = OutcomeHeads(channels, world.cells, rewards, lives)
+        self.mover = Mover(world.codec.colors, actions, self.earlier) if sizes.things else None
         world.encoder.requires_grad_(False)
         if config.through == "codes":
             world.requires_grad_(False)
@@ -75,9 +78,10 @@ class PlayableWorld(nn.Module):
             true_BN = self.world.true_codes(lesson.present_BHW, lesson.next_BHW)
         hidden_BN = self._training_mask(true_BN, generator)
         actions_BM = self._forget(lesson.actions_BM, generator)
-        predicted = self._predict(past_BTHW, actions_BM, true_BN, hidden_BN)
+        ahead_BHW, thing_loss = self._taught_ahead(lesson, past_BTHW, actions_BM)
+        predicted = self._predict(past_BTHW, actions_BM, true_BN, hidden_BN, ahead_BHW)
         parts = self._losses(predicted, past_BTHW, lesson.next_BHW, true_BN, hidden_BN, progress)
-        parts |= self._outcome_losses(predicted, lesson)
+        parts |= self._outcome_losses(predicted, lesson) | thing_loss
         loss = self._weigh(parts)
         with torch.no_grad():
             drawn_BHW = predicted.drawing.frame()
@@ -115,11 +119,41 @@ class PlayableWorld(nn.Module):
         share_B1 = torch.where(random(len(codes_BN), 1) < 0.5, 1.0, share_B1)
         return random(*codes_BN.shape) < share_B1
 
+    def look(self, past_BTHW: Tensor, actions_BM: Tensor) -> Sight:
+        """What the decoder sees of the past; where it is told of things, ``actions`` decide where they go."""
+        ahead_BHW = None
+        if self.mover is not None:
+            things = find_things(past_BTHW, self.world.config.model.things)
+            moves_BG = self.mover(past_BTHW, things, actions_BM).argmax(-1)
+            ahead_BHW = carry_on(past_BTHW[:, -1], things, moves_BG)
+        return self.world.decoder.look(past_BTHW, ahead_BHW)
+
+    def _taught_ahead(
+        self, lesson: Lesson, past_BTHW: Tensor, actions_BM: Tensor
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """The present with its things where they go, and how wrong the mover was about it.
+
+        They go where they are in the real next frame, so that all else is learned beside things in their
+        right places; where that is not clear, as the mover says. It learns from real pasts alone: from an own
+        one a thing would have to jump to where it should have been.
+        """
+        if self.mover is None:
+            return None, {}
+        clean_BTHW = lesson.past_BTHW
+        things = find_things(clean_BTHW, self.world.config.model.things)
+        truth_BG = true_moves(things, clean_BTHW[:, -1], lesson.next_BHW)
+        scores_BGK = self.mover(clean_BTHW, things, actions_BM)
+        moves_BG = torch.where(truth_BG == UNCLEAR, scores_BGK.argmax(-1), truth_BG)
+        ahead_BHW = over(past_BTHW, clean_BTHW, carry_on(clean_BTHW[:, -1], things, moves_BG))
+        taught_BG = truth_BG.masked_fill(lesson.own_B[:, None], UNCLEAR)
+        return ahead_BHW, {"thing": self.mover.loss(scores_BGK, taught_BG)}
+
     def _predict(
-        self, past_BTHW: Tensor, actions_BM: Tensor, true_BN: Tensor, hidden_BN: Tensor
-    ) -> Prediction:
+        self, past_BTHW: Tensor, actions_BM: Tensor, true_BN: Tensor, hidden_BN: Tensor,
+        ahead_BHW: Tensor | None,
+    ) -> Prediction:  # fmt: skip
         """One step with true codes where they are shown and the mapper's best guesses where hidden."""
-        sight = self.world.decoder.look(past_BTHW)
+        sight = self.world.decoder.look(past_BTHW, ahead_BHW)
         scores_BNK = self.score(sight, actions_BM, true_BN.masked_fill(hidden_BN, 0), hidden_BN)
         soft_BND = scores_BNK.float().softmax(-1) @ self._code_vectors()
         best_BND = self.world.quantizer.vectors(scores_BNK.argmax(-1))
@@ -184,7 +218,7 @@ class PlayableWorld(nn.Module):
     def _weigh(self, parts: dict[str, Tensor]) -> Tensor:
         weights = self.world.config.losses
         total = parts["frame"] if self.config.through == "decoder" else torch.zeros_like(parts["frame"])
-        for name in ("code", "reward", "done", "lives"):
+        for name in parts.keys() - {"frame"}:
             total = total + getattr(weights, name) * parts[name]
         return total
 

@@ -43,7 +43,7 @@ def sample_step(
     ``temperature`` 0 takes the likeliest codes; above it they are drawn from softmax(logits/temperature)
     with the ``noise`` of each game.
     """
-    sight = model.world.decoder.look(past_BTHW)
+    sight = model.look(past_BTHW, actions_BM)
     return draw_step(model, sight, sample_codes(model, sight, actions_BM, temperature, noise), actions_BM)
 
 

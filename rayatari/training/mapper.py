@@ -33,6 +33,7 @@ from rayatari.training.stage import (
     run_backend,
 )
 from rayatari.training.start import begun_weights, take_over
+from rayatari.training.things import ThingsTask, mover_weights, train_mover
 from rayatari.training.world_bundle import load_world
 
 SHOWN = 4
@@ -84,14 +85,19 @@ class MapperTask(StageTask):
             take_over(model, self._begun)
             if world.decoder.choice is not None and "world.decoder.choice.offsets_M2" not in self._begun:
                 world.decoder.choice.offsets_M2.copy_(self.measured_moves())
+        if model.mover is not None and (found := mover_weights(self.config)):
+            model.mover.load_state_dict(found)
         attach_perception(world, self.config)
         return model
 
     def rate_share(self, parameter: str) -> float:
         """The decoder, which knows the game already, learns at a lower rate than mapper and heads.
 
-        So does all else that the game which training begins from knows; what it lacks learns at the full one.
+        So does the mover, if it has been trained before, and all that is in the game which training begins
+        from; what it lacks learns at the full one.
         """
+        if parameter.startswith("mover."):
+            return self.config.mapper.decoder_rate if self.config.mapper.things.steps else 1.0
         if self.config.mapper.start_from:
             return self.config.mapper.decoder_rate if parameter in self._begun else 1.0
         return self.config.mapper.decoder_rate if parameter.startswith("world.") else 1.0
@@ -150,6 +156,8 @@ def run(config: Config) -> None:
         return
     check_world(config.world)
     info = matching_info(config)
+    if config.world.model.things and config.mapper.things.steps:
+        train_mover(ThingsTask(config, info, dataset_path(config)))
     task = MapperTask(config, info, dataset_path(config))
     state = run_backend(task, folder)
     model = GameModel.describe(config, info)

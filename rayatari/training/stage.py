@@ -128,6 +128,10 @@ def check_world(world: WorldConfig) -> None:
         raise UserError(f"world.model.moves={sizes.moves} must not be negative")
     if sizes.flow and not sizes.moves:
         raise UserError("world.model.flow tells of moves: set world.model.moves to a number, such as 128")
+    if sizes.things < 0:
+        raise UserError(f"world.model.things={sizes.things} must not be negative")
+    if sizes.things and sizes.decoder == "blind":
+        raise UserError("world.model.decoder=blind copies nothing that could move: set world.model.things=0")
     if sizes.moves and sizes.decoder == "blind":
         raise UserError("world.model.decoder=blind sees nothing to be moved: set world.model.moves=0")
     if sizes.moves and world.losses.perceptual:

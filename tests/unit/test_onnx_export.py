@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from game_bundle import write_game
-from worlds import FLOWING, MAPPER, moving_square
+from worlds import FLOWING, MAPPER, TELLING, flying_ball, moving_square
 
 from rayatari.config.runtime import EmulatorConfig
+from rayatari.config.world import WorldConfig
 from rayatari.errors import UserError
 from rayatari.games.emulator import Emulator
 from rayatari.games.specs import SPECS
@@ -61,10 +62,11 @@ def test_a_shipped_game_draws_the_same_frames_in_onnx_from_a_real_start(tmp_path
 
 
 @pytest.mark.slow
-def test_moved_patches_are_the_same_in_onnx(tmp_path: Path) -> None:
-    folder = write_game(tmp_path / "bundle", world=FLOWING)
+@pytest.mark.parametrize("world", [FLOWING, TELLING], ids=["moves", "things"])
+def test_what_moves_is_the_same_in_onnx(tmp_path: Path, world: WorldConfig) -> None:
+    folder = write_game(tmp_path / "bundle", world=world)
     export_onnx(folder, tmp_path / "game.onnx")
-    past = moving_square(2, 4)
+    past = torch.maximum(moving_square(2, 4), flying_ball(2, 4))
     actions = np.random.default_rng(0).integers(4, size=(6, 2))
     assert roll_out(folder, tmp_path / "game.onnx", past, actions) == 6
 

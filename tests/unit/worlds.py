@@ -16,6 +16,7 @@ SIZES = ModelConfig(
 WORLD = WorldConfig(model=SIZES)
 MOVING = replace(WORLD, model=replace(SIZES, moves=8))
 FLOWING = replace(WORLD, model=replace(SIZES, moves=8, flow=True))
+TELLING = replace(WORLD, model=replace(SIZES, things=2))
 MAPPER = MapperConfig(unroll=2, unroll_from=0.5)
 
 
@@ -43,6 +44,8 @@ def small_playable(config: MapperConfig = MAPPER, world: WorldConfig = WORLD) ->
         for layer in (flow.came, flow.arrives) if (flow := model.world.decoder.flow) else ():
             for parameter in layer.parameters():
                 torch.nn.init.normal_(parameter, std=2.0)
+        for layer in (*model.mover.tables, model.mover.single) if model.mover else ():
+            torch.nn.init.normal_(layer.weight, std=0.05)
     return model
 
 
@@ -53,6 +56,14 @@ def moving_square(count: int, frames: int) -> torch.Tensor:
         for t in range(frames):
             left = 10 + 12 * b + 4 * t
             classes[b, t, 100:110, left : left + 8] = 3
+    return classes
+
+
+def flying_ball(count: int, frames: int) -> torch.Tensor:
+    """Classes (B, T, 224, 160): a ball of 4x2 pixels that goes down by 6 and right by 5 a frame."""
+    classes = torch.zeros(count, frames, 224, 160, dtype=torch.uint8)
+    for t in range(frames):
+        classes[:, t, 40 + 6 * t : 44 + 6 * t, 60 + 5 * t : 62 + 5 * t] = 1
     return classes
 
 

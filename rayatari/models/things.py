@@ -1,0 +1,311 @@
+"""Small things that fly: found in the last frames, and carried on as a whole.
+
+A ball is 8 of 33,600 pixels. A network that colours pixels one by one has to learn its motion anew for
+every place, and tears it where two places are likely. Here the pixels that moved together are found by
+matching the last two frames, a small network (``mover``) says by how much they move next, and they are
+put there as they are: the thing can neither tear nor fade. The frame so foretold is what the decoder
+begins from; bricks, paddles, digits and all else that is not small and rigid is its own to draw. In the
+spirit of video prediction by moving parts (Finn et al., 2016, "Unsupervised learning for physical
+interaction through video prediction") and of object-centred physics (Battaglia et al., 2016,
+"Interaction networks"), with choices in place of blends.
+
+Shape suffixes beside those of ``frames``: G things, N pixels that changed, X pixels of a thing, V moves of
+the grid ``REACH``, K pixels of a neighbourhood.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rayatari.models.hardware import follows_data
+
+REACH = (16, 24)
+"""Longest moves, in pixels down or up, and to the right or left."""
+GRID = (2 * REACH[0] + 1, 2 * REACH[1] + 1)
+"""Moves down by moves right, both from the most negative on; the one of no move is in the middle."""
+MOVES = GRID[0] * GRID[1]
+GONE = MOVES
+"""Stands, after all moves, for a thing that is not there any more."""
+UNCLEAR = -1
+"""Stands for a step of which no one can say where the thing went."""
+CHANGED = 128
+"""Most pixels of either role, from the top, that things are found among."""
+CAME, LEFT = 1, 2
+"""Roles of a pixel that changes: it became figure, or ceased to be."""
+LARGEST = 16
+"""Most pixels of a thing."""
+LEAST_VOTES = 0.02
+"""Least agreement of pixels, each up to 1, on a move."""
+OUTSIDE = 255
+_AROUND = 4
+"""Pixels to each side by which the shape around a pixel is compared."""
+
+
+@dataclass(frozen=True)
+class Things:
+    """At most G things that moved in the last step of each of B pasts."""
+
+    places_BGX2: Tensor
+    """Row and column of each pixel, int64; what is not ``held`` means nothing."""
+    held_BGX: Tensor
+    """Which of the X places are taken, bool."""
+    colours_BGX: Tensor
+    """Classes of the pixels, uint8."""
+    covered_BGX: Tensor
+    """Classes of what was there before they came, uint8."""
+    moves_BG22: Tensor
+    """Down and right by how much each came in the last step, and in the one before, or 0 where that is not
+    known; int64."""
+
+    @property
+    def there(self) -> Tensor:
+        """Which of the G there are, bool."""
+        return self.held_BGX.any(-1)
+
+    @property
+    def corners(self) -> Tensor:
+        """Topmost row and leftmost column of each, int64."""
+        far = torch.iinfo(torch.int64).max
+        corners_BG2 = self.places_BGX2.masked_fill(~self.held_BGX[..., None], far).amin(2)
+        return corners_BG2.masked_fill(~self.there[..., None], 0)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What moved as a whole in one step."""
+
+    moves_BG2: Tensor
+    """Down and right, int64."""
+    places_BGX2: Tensor
+    """Where the pixels are afterwards, row and column, int64."""
+    held_BGX: Tensor
+    """Which of the X places are taken, bool."""
+
+
+def motion_between(before_BHW: Tensor, present_BHW: Tensor, groups: int) -> Motion:
+    """What moved as a whole between two frames, classes uint8, most obvious first.
+
+    Of two colours that take turns at a pixel the one that fills less of the frame is the figure. Every pixel
+    that became figure is paired with every one that ceased to be, and votes for the way between them, as
+    strongly as the shapes around both agree. The winner's pixels are the first thing, and so on.
+    """
+    at_BN2, changed_BN = _pixels(before_BHW != present_BHW)
+    was_BN, is_BN = _colours(before_BHW, at_BN2), _colours(present_BHW, at_BN2)
+    amounts_BP = _amounts(present_BHW)
+    rarer_BN = amounts_BP.gather(1, is_BN.long()) < amounts_BP.gather(1, was_BN.long())
+    role_BN = changed_BN * (2 - rarer_BN.to(torch.uint8))
+    roles_BHW = _drawn(role_BN, at_BN2, present_BHW)
+    (came_BN, came_BN2, is_BN), (left_BN, left_BN2, was_BN) = (
+        _chosen(role_BN == role, at_BN2, colours_BN) for role, colours_BN in ((CAME, is_BN), (LEFT, was_BN))
+    )
+    alike_BNN = _alike(_around(roles_BHW, came_BN2) == CAME, _around(roles_BHW, left_BN2) == LEFT)
+    move_BNN, within_BNN = _number(came_BN2[:, :, None] - left_BN2[:, None])
+    same_BNN = 0.5 + 0.5 * (is_BN[:, :, None] == was_BN[:, None])
+    votes_BNN = alike_BNN * same_BNN * (came_BN[:, :, None] & left_BN[:, None] & within_BNN)
+    touches_BNN = (came_BN2[:, :, None] - came_BN2[:, None]).abs().amax(-1) <= 1
+    places_BN2 = F.pad(came_BN2, (0, 0, 0, LARGEST))  # at least as many as a thing may have
+    B, N = came_BN.shape
+    found = []
+    for _ in range(groups):
+        total_BV = torch.zeros(B, MOVES, device=votes_BNN.device)
+        total_BV.scatter_add_(1, move_BNN.flatten(1), votes_BNN.flatten(1))
+        most_B, winner_B = total_BV.max(1)
+        voted_BNN = (move_BNN == winner_B[:, None, None]) & (votes_BNN > 0)
+        voted_BNN = voted_BNN & (most_B >= LEAST_VOTES)[:, None, None]
+        held_BN = voted_BNN.any(2)
+        votes_BNN = votes_BNN.masked_fill(held_BN[:, :, None] | voted_BNN.any(1)[:, None], 0)
+        whole_BN = held_BN  # with what touches it: where it came from, something may have hidden its pixels
+        for _ in range(3):
+            whole_BN = (touches_BNN & whole_BN[:, None]).any(2) & came_BN
+        held_BN = (held_BN & _small(held_BN)) | (whole_BN & _small(whole_BN))
+        order_N = torch.arange(N + LARGEST, 0, -1, device=held_BN.device)
+        rank_BX, which_BX = (F.pad(held_BN, (0, LARGEST)) * order_N).topk(LARGEST, 1)
+        places_BX2 = places_BN2.gather(1, which_BX[..., None].expand(-1, -1, 2))
+        found.append((_way(winner_B), places_BX2, rank_BX > 0))
+        if follows_data(votes_BNN) and not bool(votes_BNN.any()):
+            nothing = (torch.zeros_like(found[0][0]), places_BX2, torch.zeros_like(found[0][2]))
+            found += [nothing] * (groups - len(found))
+            break
+    return Motion(*(torch.stack(parts, 1) for parts in zip(*found, strict=True)))
+
+
+def find_things(past_BTHW: Tensor, groups: int) -> Things:
+    """What moved as a whole in the last step of a past, classes uint8 (B, T, H, W), T at least 2."""
+    before_BHW, present_BHW = past_BTHW[:, -2], past_BTHW[:, -1]
+    last = motion_between(before_BHW, present_BHW, groups)
+    moves = [last.moves_BG2, torch.zeros_like(last.moves_BG2)]
+    if past_BTHW.shape[1] > 2:
+        older = motion_between(past_BTHW[:, -3], before_BHW, groups)
+        was_at_BGX2 = last.places_BGX2 - last.moves_BG2[:, :, None]
+        share_BGG = _overlap(was_at_BGX2, last.held_BGX, older.places_BGX2, older.held_BGX)
+        most_BG, which_BG = share_BGG.max(2)
+        move_BG2 = older.moves_BG2.gather(1, which_BG[..., None].expand(-1, -1, 2))
+        moves[1] = move_BG2 * (most_BG > 0.5)[..., None]
+    flat_BY2, shape = last.places_BGX2.flatten(1, 2), last.held_BGX.shape
+    return Things(
+        places_BGX2=last.places_BGX2,
+        held_BGX=last.held_BGX,
+        colours_BGX=_colours(present_BHW, flat_BY2).view(shape),
+        covered_BGX=_colours(before_BHW, flat_BY2).view(shape),
+        moves_BG22=torch.stack(moves, 2) * last.held_BGX.any(-1)[..., None, None],
+    )
+
+
+def true_moves(things: Things, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
+    """Where each thing is in the next frame: the number of its move, ``GONE`` or ``UNCLEAR``; int64 (B, G).
+
+    Its move is that of what moved in the step from where it is. It has not moved where it looks as it
+    did, and is gone where little of it does.
+    """
+    groups = things.places_BGX2.shape[1]
+    step = motion_between(present_BHW, next_BHW, groups)
+    came_from_BGX2 = step.places_BGX2 - step.moves_BG2[:, :, None]
+    share_BGG = _overlap(things.places_BGX2, things.held_BGX, came_from_BGX2, step.held_BGX)
+    most_BG, which_BG = share_BGG.max(2)
+    number_BG, _ = _number(step.moves_BG2.gather(1, which_BG[..., None].expand(-1, -1, 2)))
+    flat_BY2 = things.places_BGX2.flatten(1, 2)
+    stays_BGX = _colours(next_BHW, flat_BY2).view(things.held_BGX.shape) == things.colours_BGX
+    full_BG, still_BG = things.held_BGX.sum(-1), (stays_BGX & things.held_BGX).sum(-1)
+    at_rest_BG = torch.where(4 * still_BG < full_BG, GONE, UNCLEAR)
+    at_rest_BG = torch.where(still_BG == full_BG, MOVES // 2, at_rest_BG)
+    at_rest_BG = torch.where(most_BG > 0, UNCLEAR, at_rest_BG)
+    return torch.where(most_BG > 0.7, number_BG, at_rest_BG).masked_fill(~things.there, UNCLEAR)
+
+
+def _overlap(ours_BGX2: Tensor, held_BGX: Tensor, theirs_BGX2: Tensor, theirs_held_BGX: Tensor) -> Tensor:
+    """Pixels that our and their things have in common, as a share of the smaller one; (B, G, G)."""
+    equal_BGXGX = (ours_BGX2[:, :, :, None, None] == theirs_BGX2[:, None, None]).all(-1)
+    equal_BGXGX = equal_BGXGX & held_BGX[:, :, :, None, None] & theirs_held_BGX[:, None, None]
+    both_BGG = equal_BGXGX.sum((2, 4))
+    smaller_BGG = torch.minimum(held_BGX.sum(-1)[:, :, None], theirs_held_BGX.sum(-1)[:, None])
+    return both_BGG / smaller_BGG.clamp(min=1)
+
+
+def carry_on(present_BHW: Tensor, things: Things, moves_BG: Tensor) -> Tensor:
+    """The present with its things moved, classes uint8 (B, H, W); ``UNCLEAR`` ones stay.
+
+    Where a thing was stands what it had covered.
+    """
+    B, H, W = present_BHW.shape
+    goes_BGX = things.held_BGX & ((moves_BG != UNCLEAR) & (moves_BG != MOVES // 2))[..., None]
+    shown_BGX = goes_BGX & (moves_BG != GONE)[..., None]
+    arrived_BGX2 = things.places_BGX2 + _way(moves_BG.clamp(0, MOVES - 1))[:, :, None]
+    spare = H * W  # a pixel for all that shows nothing
+    drawn_BX = F.pad(present_BHW.flatten(1), (0, 1))
+    for places_BGX2, colours_BGX, counts_BGX in (
+        (things.places_BGX2, things.covered_BGX, goes_BGX),
+        (arrived_BGX2, things.colours_BGX, shown_BGX),
+    ):
+        row_BGX, column_BGX = places_BGX2.unbind(-1)
+        inside_BGX = (row_BGX >= 0) & (row_BGX < H) & (column_BGX >= 0) & (column_BGX < W)
+        flat_BGX = torch.where(counts_BGX & inside_BGX, row_BGX * W + column_BGX, spare)
+        drawn_BX = drawn_BX.scatter(1, flat_BGX.flatten(1), colours_BGX.flatten(1))
+    return drawn_BX[:, :-1].view(B, H, W)
+
+
+def truly_ahead(past_BTHW: Tensor, next_BHW: Tensor, groups: int) -> Tensor:
+    """The present with its things where they are next, classes uint8 (B, H, W)."""
+    things = find_things(past_BTHW, groups)
+    return carry_on(past_BTHW[:, -1], things, true_moves(things, past_BTHW[:, -1], next_BHW))
+
+
+def over(shown_BTHW: Tensor, past_BTHW: Tensor, ahead_BHW: Tensor) -> Tensor:
+    """The last frame of another past, with what ``ahead`` changes in the real one's; (B, H, W)."""
+    return torch.where(ahead_BHW != past_BTHW[:, -1], ahead_BHW, shown_BTHW[:, -1])
+
+
+def _amounts(frame_BHW: Tensor) -> Tensor:
+    """About how much of a frame each class fills, int64 (B, 256): its pixels in every fourth row."""
+    amounts_BP = torch.zeros(len(frame_BHW), 256, dtype=torch.long, device=frame_BHW.device)
+    classes_BX = frame_BHW[:, ::4].flatten(1).long()
+    return amounts_BP.scatter_add_(1, classes_BX, torch.ones_like(classes_BX))
+
+
+def _pixels(chosen_BHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column of the first N pixels chosen, int64 (B, N, 2), and which of the N there are, bool.
+
+    N is twice ``CHANGED``, or less where shapes may depend on what is found.
+    """
+    W, chosen_BX = chosen_BHW.shape[2], chosen_BHW.flatten(1)
+    place_BN, there_BN = _first(chosen_BX, 2 * CHANGED)
+    return torch.stack([place_BN // W, place_BN % W], -1), there_BN
+
+
+def _first(chosen_BX: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Indices of the first ``most`` that are chosen, int64 (B, N), and which of the N there are, bool."""
+    if follows_data(chosen_BX):
+        sample_Z, place_Z = chosen_BX.nonzero(as_tuple=True)
+        counts_B = chosen_BX.sum(1)
+        number_Z = torch.arange(len(place_Z)) - (counts_B.cumsum(0) - counts_B)[sample_Z]
+        most = max(1, min(most, int(counts_B.max())))
+        index_BN = torch.zeros(len(chosen_BX), most, dtype=torch.long)
+        kept_Z = number_Z < most
+        index_BN[sample_Z[kept_Z], number_Z[kept_Z]] = place_Z[kept_Z]
+        return index_BN, torch.arange(most) < counts_B[:, None]
+    order_X = torch.arange(chosen_BX.shape[1], 0, -1, device=chosen_BX.device, dtype=torch.float32)
+    rank_BN, index_BN = (chosen_BX * order_X).topk(min(most, chosen_BX.shape[1]), 1)
+    return index_BN, rank_BN > 0
+
+
+def _chosen(chosen_BN: Tensor, at_BN2: Tensor, colours_BN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The first ``CHANGED`` pixels that are chosen: which there are, where, and of what colour."""
+    index_BN, there_BN = _first(chosen_BN, CHANGED)
+    where_BN2 = at_BN2.gather(1, index_BN[..., None].expand(-1, -1, 2))
+    return there_BN, where_BN2, colours_BN.gather(1, index_BN)
+
+
+def _drawn(values_BN: Tensor, at_BN2: Tensor, frame_BHW: Tensor) -> Tensor:
+    """A frame of zeros but for these values at these places, uint8 (B, H, W)."""
+    W = frame_BHW.shape[2]
+    drawn_BX = torch.zeros(frame_BHW.flatten(1).shape, dtype=torch.uint8, device=frame_BHW.device)
+    return drawn_BX.scatter_(1, at_BN2[..., 0] * W + at_BN2[..., 1], values_BN).view(frame_BHW.shape)
+
+
+def _around(frame_BHW: Tensor, at_BN2: Tensor) -> Tensor:
+    """The classes around each of N pixels, (B, N, K)."""
+    reach_k = torch.arange(-_AROUND, _AROUND + 1, device=at_BN2.device)
+    offset_K2 = torch.cartesian_prod(reach_k, reach_k)
+    found_BX = _colours(frame_BHW, (at_BN2[:, :, None] + offset_K2).flatten(1, 2))
+    return found_BX.unflatten(1, (-1, len(offset_K2)))
+
+
+def _small(held_BN: Tensor) -> Tensor:
+    """Whether these are no more pixels than a thing may have, bool (B, 1)."""
+    return held_BN.sum(1, keepdim=True) <= LARGEST
+
+
+def _alike(first_BNK: Tensor, second_BNK: Tensor) -> Tensor:
+    """How much shapes, bool, agree, 0 to 1, (B, N, N): their overlap as a share of both, squared."""
+    first_BNK, second_BNK = first_BNK.float(), second_BNK.float()
+    both_BNN = first_BNK @ second_BNK.transpose(1, 2)
+    either_BNN = first_BNK.sum(2)[..., None] + second_BNK.sum(2)[:, None] - both_BNN
+    return (both_BNN / either_BNN.clamp(min=1)) ** 2
+
+
+def _colours(frame_BHW: Tensor, at_BN2: Tensor) -> Tensor:
+    """The classes at these rows and columns, (B, N); ``OUTSIDE`` beyond the frame."""
+    H, W = frame_BHW.shape[1:]
+    row_BN, column_BN = at_BN2.unbind(-1)
+    inside_BN = (row_BN >= 0) & (row_BN < H) & (column_BN >= 0) & (column_BN < W)
+    flat_BN = (row_BN * W + column_BN).clamp(0, H * W - 1)
+    return torch.where(inside_BN, frame_BHW.flatten(1).gather(1, flat_BN), OUTSIDE)
+
+
+def number_of(way: Tensor) -> Tensor:
+    """The number of each way (..., 2) on the grid, or of one at its edge."""
+    return _number(way)[0]
+
+
+def _number(way: Tensor) -> tuple[Tensor, Tensor]:
+    """The number of each way (..., 2) on the grid, and whether it is on it."""
+    down, right = way.unbind(-1)
+    within = (down.abs() <= REACH[0]) & (right.abs() <= REACH[1])
+    number = (down + REACH[0]) * GRID[1] + right + REACH[1]
+    return number.clamp(0, MOVES - 1), within
+
+
+def _way(number: Tensor) -> Tensor:
+    """Down and right of the moves of these numbers, int64 (..., 2)."""
+    return torch.stack([number // GRID[1] - REACH[0], number % GRID[1] - REACH[1]], -1)

@@ -1,0 +1,134 @@
+"""The first part of ``rayatari train-mapper``, where the model is told of things: where they go next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rayatari.checkpoint import finished_already, load_bundle, new_card, save_bundle
+from rayatari.config.schema import Config
+from rayatari.config.world import OptimizerConfig
+from rayatari.models.mover import Mover
+from rayatari.models.things import UNCLEAR, carry_on, find_things, number_of, true_moves
+from rayatari.models.windows import Lesson, Windows
+from rayatari.paths import stage_dir
+from rayatari.training.pictures import prediction_sheet
+from rayatari.training.stage import StageTask, bundle_weights, dataset_path, kept_metrics, run_backend
+
+KIND = "mover"
+SHOWN = 4
+"""Samples on a picture."""
+
+
+class MoverLesson(nn.Module):
+    """A mover that learns by itself."""
+
+    def __init__(self, mover: Mover, groups: int) -> None:
+        super().__init__()
+        self.mover, self.groups = mover, groups
+
+    def forward(
+        self, lesson: Lesson, progress: float | Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Loss, logs, and the present with its things moved on, classes (B, H, W)."""
+        things = find_things(lesson.past_BTHW, self.groups)
+        truth_BG = true_moves(things, lesson.present_BHW, lesson.next_BHW)
+        scores_BGK = self.mover(lesson.past_BTHW, things, lesson.actions_BM)
+        loss, chosen_BG = self.mover.loss(scores_BGK, truth_BG), scores_BGK.argmax(-1)
+        clear_BG = truth_BG != UNCLEAR
+        right = ((chosen_BG == truth_BG) & clear_BG).sum() / clear_BG.sum()
+        logs = {"loss": loss.detach(), "right": right, "things": clear_BG.float().sum(1).mean()}
+        return loss, logs, carry_on(lesson.present_BHW, things, chosen_BG)
+
+
+@dataclass(frozen=True)
+class ThingsTask(StageTask):
+    """Training of the mover."""
+
+    label = "train-mapper: things"
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return self.config.mapper.things.steps
+
+    @property
+    def minutes(self) -> float:
+        """Limit of the training's time, 0 for none."""
+        return self.config.mapper.things.minutes
+
+    @property
+    def optimizer(self) -> OptimizerConfig:
+        """Optimizer settings."""
+        return self.config.mapper.things.optimizer
+
+    @property
+    def earlier(self) -> int:
+        """Past actions that the mover sees."""
+        return self.config.mapper.action_history
+
+    def build(self) -> MoverLesson:
+        """An untrained mover."""
+        mover = Mover(self.codec.colors, len(self.info.action_names), self.earlier)
+        return MoverLesson(mover, self.config.world.model.things)
+
+    def test(self, model: nn.Module, windows: Windows) -> Mapping[str, Tensor]:
+        """Share of the things that go elsewhere, of all and of those that do not go on as before."""
+        assert isinstance(model, MoverLesson)
+        past_BTHW, next_BHW = windows.frames_BTHW[:, :-1], windows.frames_BTHW[:, -1]
+        actions_BM = torch.cat([windows.earlier_BM, windows.actions_BT[:, self.history - 1 :]], 1)
+        things = find_things(past_BTHW, model.groups)
+        truth_BG = true_moves(things, past_BTHW[:, -1], next_BHW)
+        wrong_BG = model.mover(past_BTHW, things, actions_BM).argmax(-1) != truth_BG
+        clear_BG = truth_BG != UNCLEAR
+        turns_BG = clear_BG & (truth_BG != number_of(things.moves_BG22[:, :, 0]))
+        return {
+            "relative_error": (wrong_BG & clear_BG).sum() / clear_BG.sum().clamp(min=1),
+            "turns_error": (wrong_BG & turns_BG).sum() / turns_BG.sum().clamp(min=1),
+            "turns": turns_BG.sum() / clear_BG.sum().clamp(min=1),
+        }
+
+    def picture(self, model: nn.Module, windows: Windows) -> NDArray[np.uint8]:
+        """Last frame, next frame, and the last one with its things moved on."""
+        assert isinstance(model, MoverLesson)
+        shown, decode = windows.pick(slice(SHOWN)), self.codec.decode
+        past_BTHW, next_BHW = shown.frames_BTHW[:, :-1], shown.frames_BTHW[:, -1]
+        actions_BM = torch.cat([shown.earlier_BM, shown.actions_BT[:, self.history - 1 :]], 1)
+        things = find_things(past_BTHW, model.groups)
+        chosen_BG = model.mover(past_BTHW, things, actions_BM).argmax(-1)
+        ahead_BHW = carry_on(past_BTHW[:, -1], things, chosen_BG)
+        return prediction_sheet(decode(past_BTHW[:, -1]), decode(next_BHW), [decode(ahead_BHW)])
+
+
+def things_folder(config: Config) -> Path:
+    """Where the trained mover lies."""
+    return stage_dir(config, "mapper") / "things"
+
+
+def train_mover(task: ThingsTask) -> None:
+    """Train the mover into ``runs/<name>/mapper/things``, unless it is there."""
+    folder, config = things_folder(task.config), task.config
+    if finished_already(folder, config, KIND, "mapper"):
+        return
+    state = run_backend(task, folder)
+    card = new_card(
+        KIND, config,
+        metrics=kept_metrics(task, state),
+        inputs={"dataset": dataset_path(config)},
+        seconds=round(state["seconds"], 1),
+    )  # fmt: skip
+    save_bundle(folder, card, bundle_weights(state))
+    elsewhere = card.metrics["relative_error"]
+    print(f"train-mapper: {elsewhere:.2%} of the held-out things go elsewhere, see {folder}")
+
+
+def mover_weights(config: Config) -> dict[str, Tensor]:
+    """Weights of the run's trained mover, by their names in it; none where there is none."""
+    if not (things_folder(config) / "card.json").exists():
+        return {}
+    _, weights = load_bundle(things_folder(config), KIND, "remove the folder to train it again")
+    return {name.removeprefix("mover."): value for name, value in weights.items()}

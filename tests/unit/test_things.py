@@ -1,0 +1,328 @@
+"""Small things that fly: found by their motion, carried on as a whole, and where they go learned."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from recorded import COUNTING, record_counting
+from torch import Tensor, nn
+from worlds import MAPPER, SIZES, TELLING, WORLD, flying_ball, lesson, small_playable, small_world
+
+from rayatari.checkpoint import load_bundle
+from rayatari.config.runtime import TrainingConfig
+from rayatari.config.world import OptimizerConfig, ThingsConfig
+from rayatari.errors import UserError
+from rayatari.models import mover as mover_module
+from rayatari.models import things
+from rayatari.models.mover import Mover
+from rayatari.models.neural_game import NeuralGame
+from rayatari.models.packed import pack
+from rayatari.models.things import GONE, UNCLEAR, carry_on, find_things, number_of, true_moves
+from rayatari.models.windows import Lesson
+from rayatari.paths import stage_dir
+from rayatari.training import mapper, world
+from rayatari.training.stage import check_world
+
+GROUND, WALL, BALL, BAND = 0, 1, 2, 3
+
+
+def screen(*blocks: tuple[int, int, int, int, int]) -> Tensor:
+    """A frame, classes (1, 96, 96), of blocks (row, column, height, width, class) on the ground."""
+    frame = torch.full((1, 96, 96), GROUND, dtype=torch.uint8)
+    for row, column, height, width, colour in blocks:
+        frame[:, row : row + height, column : column + width] = colour
+    return frame
+
+
+def ball_at(row: int, column: int, colour: int = BALL) -> tuple[int, int, int, int, int]:
+    return row, column, 4, 2, colour
+
+
+def film(*frames: Tensor) -> Tensor:
+    return torch.stack(frames, 1)
+
+
+def move(down: int, right: int) -> int:
+    return int(number_of(torch.tensor([down, right])))
+
+
+def test_a_ball_is_found_with_all_of_its_pixels_and_the_way_it_came() -> None:
+    past = film(*(screen((0, 0, 96, 4, WALL), ball_at(20 + 5 * t, 60 - 3 * t)) for t in range(3)))
+    found = find_things(past, 2)
+    assert found.there.tolist() == [[True, False]]
+    assert found.held_BGX.sum(-1).tolist() == [[8, 0]]
+    assert found.corners[0, 0].tolist() == [30, 54]
+    assert found.moves_BG22[0, 0].tolist() == [[5, -3], [5, -3]]
+    assert found.colours_BGX[found.held_BGX].unique().tolist() == [BALL]
+    assert found.covered_BGX[found.held_BGX].unique().tolist() == [GROUND]
+
+
+@pytest.mark.parametrize("way", [(5, -3), (-5, -3), (5, 3), (2, 1), (-13, 8)])
+def test_carried_by_its_true_move_a_ball_is_the_next_frame(way: tuple[int, int]) -> None:
+    past = film(*(screen(ball_at(40 + 5 * t, 60 - 3 * t)) for t in range(3)))
+    following = screen(ball_at(50 + way[0], 54 + way[1]))
+    found = find_things(past, 2)
+    truth = true_moves(found, past[:, -1], following)
+    assert truth.tolist() == [[move(*way), UNCLEAR]]
+    assert torch.equal(carry_on(past[:, -1], found, truth), following)
+
+
+def test_what_a_ball_covers_comes_back_when_it_leaves() -> None:
+    bricks = (48, 0, 6, 96, BAND)
+    past = film(screen(bricks, ball_at(41, 40)), screen(bricks, ball_at(45, 43)))
+    following = screen(bricks, ball_at(49, 46))
+    found = find_things(past, 1)
+    carried = carry_on(past[:, -1], found, torch.tensor([[move(4, 3)]]))
+    assert torch.equal(carried, following)
+
+
+def test_a_ball_that_takes_the_colour_of_where_it_is_is_still_one() -> None:
+    """Breakout's ball has the colour of the bricks in whose rows it flies."""
+    past = film(screen(ball_at(30, 40)), screen(ball_at(36, 44, BAND)))
+    following = screen(ball_at(42, 48))
+    found = find_things(past, 1)
+    assert found.moves_BG22[0, 0, 0].tolist() == [6, 4]
+    assert true_moves(found, past[:, -1], following).tolist() == [[move(6, 4)]]
+
+
+def test_a_ball_that_comes_out_of_its_own_colour_is_found_whole() -> None:
+    bricks = (30, 0, 6, 96, BALL)
+    past = film(screen(bricks, ball_at(34, 40)), screen(bricks, ball_at(40, 44)))
+    found = find_things(past, 1)
+    assert found.held_BGX.sum().item() == 8, "only four of its pixels could be seen before"
+    assert found.corners[0, 0].tolist() == [40, 44]
+
+
+def test_two_things_go_their_own_ways_and_a_paddle_is_none() -> None:
+    past = film(
+        *(
+            screen(ball_at(20 + 4 * t, 30 + 3 * t), ball_at(60 - 4 * t, 80), (88, 20 + 5 * t, 4, 16, WALL))
+            for t in range(3)
+        )
+    )
+    following = screen(ball_at(32, 39), ball_at(48, 80), (88, 30, 4, 16, WALL))
+    found = find_things(past, 3)
+    corners, ways = found.corners[0].tolist(), found.moves_BG22[0, :, 0].tolist()
+    places = {tuple(corner): tuple(way) for corner, way in zip(corners, ways, strict=True)}
+    assert places[28, 36] == (4, 3) and places[52, 80] == (-4, 0)
+    assert found.held_BGX.sum(-1).max() <= things.LARGEST
+    truth = true_moves(found, past[:, -1], following)
+    assert torch.equal(carry_on(past[:, -1], found, truth), following)
+
+
+def test_a_thing_that_is_lost_leaves_the_ground() -> None:
+    past, empty = film(screen(ball_at(80, 40)), screen(ball_at(85, 44))), screen()
+    found = find_things(past, 1)
+    assert true_moves(found, past[:, -1], empty).tolist() == [[GONE]]
+    assert torch.equal(carry_on(past[:, -1], found, torch.tensor([[GONE]])), empty)
+
+
+def test_a_thing_that_rests_and_one_of_which_nothing_is_known_stay() -> None:
+    past = film(screen(ball_at(30, 40)), screen(ball_at(35, 44)))
+    found = find_things(past, 1)
+    assert true_moves(found, past[:, -1], past[:, -1]).tolist() == [[move(0, 0)]]
+    for still in (move(0, 0), UNCLEAR):
+        assert torch.equal(carry_on(past[:, -1], found, torch.tensor([[still]])), past[:, -1])
+
+
+def test_a_thing_flies_out_of_the_picture() -> None:
+    past = film(screen(ball_at(84, 90)), screen(ball_at(88, 92)))
+    found = find_things(past, 1)
+    carried = carry_on(past[:, -1], found, torch.tensor([[move(6, 3)]]))
+    assert torch.equal(carried, screen(ball_at(94, 95)))
+
+
+def test_nothing_is_found_where_nothing_moves() -> None:
+    past = film(screen(ball_at(30, 40)), screen(ball_at(30, 40)))
+    found = find_things(past, 2)
+    assert not found.there.any()
+    assert torch.equal(carry_on(past[:, -1], found, torch.zeros(1, 2, dtype=torch.long)), past[:, -1])
+
+
+def random_films() -> Tensor:
+    """Frames (4, 3, 96, 96) in which blocks of many sizes move, turn up and vanish."""
+    generator = torch.Generator().manual_seed(3)
+
+    def random(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (), generator=generator))
+
+    films = []
+    for _ in range(4):
+        blocks = [[random(0, 90), random(0, 90), random(1, 9), random(1, 9), random(1, 4)] for _ in range(8)]
+        frames = []
+        for _ in range(3):
+            frames.append(screen(*(tuple(block) for block in blocks)))  # type: ignore[misc]
+            for block in blocks:
+                block[0], block[1] = (block[0] + random(-5, 6)) % 90, (block[1] + random(-5, 6)) % 90
+        films.append(film(*frames))
+    return torch.cat(films)
+
+
+def test_things_are_found_alike_in_static_and_in_free_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    past, mover = random_films(), mover_that_differs()
+    actions = torch.tensor([[0], [1], [2], [3]])
+
+    def all_of_it() -> tuple[Tensor, Tensor, Tensor]:
+        found = find_things(past, 3)
+        scores = mover(past, found, actions).masked_fill(~found.there[..., None], 0)
+        return found.moves_BG22, scores, carry_on(past[:, -1], found, scores.argmax(-1))
+
+    free = all_of_it()
+    for module in (things, mover_module):
+        monkeypatch.setattr(module, "follows_data", lambda values: False)
+    static = all_of_it()
+    assert torch.equal(free[0], static[0]) and torch.equal(free[2], static[2])
+    torch.testing.assert_close(free[1], static[1], atol=1e-5, rtol=1e-4)
+    assert (free[2] != past[:, -1]).any(), "something was carried on"
+
+
+def test_a_game_does_not_depend_on_those_it_shares_a_batch_with() -> None:
+    past = random_films()
+    together = find_things(past, 3)
+    for row in range(len(past)):
+        alone = find_things(past[row : row + 1], 3)
+        assert torch.equal(alone.moves_BG22[0], together.moves_BG22[row])
+        assert torch.equal(alone.held_BGX[0].sum(-1), together.held_BGX[row].sum(-1))
+
+
+def mover_that_differs() -> Mover:
+    """An untrained mover whose scores are not all alike."""
+    torch.manual_seed(0)
+    mover = Mover(4, 4, 0)
+    for layer in (*mover.tables, mover.single):
+        nn.init.normal_(layer.weight, std=0.05)
+    return mover
+
+
+def test_an_untrained_mover_has_all_things_go_on() -> None:
+    past, mover = random_films(), Mover(4, 4, 0)
+    found = find_things(past, 2)
+    chosen = mover(past, found, torch.zeros(4, 1, dtype=torch.long)).argmax(-1)
+    assert torch.equal(chosen[found.there], number_of(found.moves_BG22[:, :, 0])[found.there])
+
+
+def test_a_mover_learns_to_go_on_and_to_bounce() -> None:
+    """From balls at a few speeds, with a wall to their right, to other speeds and places."""
+    generator = torch.Generator().manual_seed(0)
+
+    def batch(speeds: tuple[int, ...], size: int) -> tuple[Tensor, Tensor]:
+        pasts, nexts = [], []
+        for _ in range(size):
+            down = int(torch.randint(-6, 7, (), generator=generator))
+            speed = speeds[int(torch.randint(len(speeds), (), generator=generator))]
+            row, column = 40 + down, int(torch.randint(20, 80, (), generator=generator))
+            places = [column]
+            way = speed
+            for _ in range(3):
+                if places[-1] + way > 86:
+                    way = -way
+                places.append(places[-1] + way)
+            frames = [screen((0, 90, 96, 6, WALL), ball_at(row + 5 * t, x)) for t, x in enumerate(places)]
+            pasts.append(film(*frames[:3]))
+            nexts.append(frames[3])
+        return torch.cat(pasts), torch.cat(nexts)
+
+    torch.manual_seed(0)
+    mover = Mover(4, 4, 0)
+    optimizer = torch.optim.Adam(mover.parameters(), lr=2e-3)
+
+    def look(speeds: tuple[int, ...], size: int) -> tuple[Tensor, Tensor]:
+        past, following = batch(speeds, size)
+        found = find_things(past, 1)
+        return mover(past, found, torch.zeros(size, 1, dtype=torch.long)), true_moves(
+            found, past[:, -1], following
+        )
+
+    for _ in range(40):
+        scores, truth = look((3, 7), 8)
+        optimizer.zero_grad()
+        mover.loss(scores, truth).backward()
+        optimizer.step()
+    with torch.no_grad():
+        scores, truth = look((3, 7), 64)
+        assert (scores.argmax(-1) == truth)[truth != UNCLEAR].float().mean() > 0.9
+        scores, truth = look((4, 6), 64)
+        at_other_speeds = (scores.argmax(-1) == truth)[truth != UNCLEAR].float().mean()
+    assert at_other_speeds > 0.6, "what is learned of going on holds for all speeds"
+
+
+def flying(own: bool = False) -> Lesson:
+    """A lesson of two windows in which a ball flies on."""
+    return replace(lesson(2, flying_ball(2, 5)), own_B=torch.tensor([own, own]))
+
+
+def test_a_world_told_of_things_begins_with_the_ball_in_its_next_place() -> None:
+    """Untrained it repeats the last frame, in which the things have already moved."""
+    model, taught = small_world(model=TELLING.model).eval(), flying()
+    codes = torch.zeros(2, model.cells, dtype=torch.long)
+    ahead = model.carried(taught.past_BTHW, taught.next_BHW)
+    assert torch.equal(model.predict(taught.past_BTHW, codes, ahead), taught.next_BHW)
+    assert torch.equal(model.predict(taught.past_BTHW, codes), taught.present_BHW)
+
+
+def test_the_mover_learns_with_the_mapper_but_from_real_pasts_alone() -> None:
+    model, generator = small_playable(world=TELLING), torch.Generator().manual_seed(0)
+    assert model.mover is not None
+    for own, learns in ((False, True), (True, False)):
+        model.zero_grad(set_to_none=True)
+        loss, logs, _ = model(flying(own), 0.0, generator)
+        loss.backward()
+        gradient = model.mover.single.weight.grad
+        assert (gradient is not None and bool(gradient.any())) == learns
+        assert (logs["thing_loss"] > 0) == learns
+
+
+def test_damage_done_to_the_past_in_training_stays_where_no_thing_goes() -> None:
+    model, taught = small_playable(world=TELLING), flying()
+    damaged = taught.past_BTHW.clone()
+    damaged[:, -1, 100:104] = 3
+    ahead, _ = model._taught_ahead(taught, damaged, taught.actions_BM)
+    assert ahead is not None
+    expected = taught.next_BHW.clone()
+    expected[:, 100:104] = 3
+    assert torch.equal(ahead, expected)
+
+
+def test_packed_for_play_things_go_the_same_ways() -> None:
+    model, taught = small_playable(world=TELLING).eval(), flying()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        before = model.look(taught.past_BTHW, taught.actions_BM).last_BhwS
+        after = pack(model).look(taught.past_BTHW, taught.actions_BM).last_BhwS
+    assert torch.equal(before, after)
+
+
+def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record_counting(tmp_path / "data")
+    small = OptimizerConfig(batch=4, lr=1e-3, warmup=2)
+    training = TrainingConfig(backend="local", precision="fp32", threads=1, heldout_windows=4)
+    config = replace(
+        COUNTING,
+        runs=str(tmp_path),
+        name="first",
+        training=replace(training, shuffle_frames=300),
+        world=replace(TELLING, steps=2, dataset=str(tmp_path / "data"), optimizer=small),
+        mapper=replace(MAPPER, steps=1, optimizer=replace(small, lr=0.0), things=ThingsConfig(2, 0.0, small)),
+    )
+    world.run(config)
+    mapper.run(config)
+    assert "of the held-out things go elsewhere" in capsys.readouterr().out
+    _, learned = load_bundle(stage_dir(config, "mapper") / "things", "mover", "")
+    _, game = load_bundle(stage_dir(config, "mapper"), "neural-game", "")
+    for name, value in learned.items():
+        torch.testing.assert_close(game[name], value)
+    played = NeuralGame.load(stage_dir(config, "mapper"), temperature=0.0)
+    played.reset([0])
+    played.look_ahead()
+    assert played.step([1]).frames.shape == (1, 210, 160)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"things": -1}, "negative"), ({"things": 2, "decoder": "blind"}, "copies nothing")],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, object], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        check_world(replace(WORLD, model=replace(SIZES, **settings)))  # type: ignore[arg-type]
