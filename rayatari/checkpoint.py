@@ -81,23 +81,32 @@ def is_finished(folder: Path) -> bool:
     return (folder / CARD).is_file()
 
 
-def finished_already(folder: Path, config: Config, kind: str, section: str) -> bool:
+def finished_already(folder: Path, config: Config, kind: str, *sections: str) -> bool:
     """Whether ``folder`` holds the finished artifact of a stage, and says so.
 
-    UserError when it was made with other settings: those of the stage's ``section``, the game, or the
-    emulator. Nothing is passed off as what it is not.
+    UserError when it was made with other settings: those of the stage's ``sections`` (dotted names), the
+    game, or the emulator. Nothing is passed off as what it is not.
     """
     if not is_finished(folder):
         return False
     remedy = "remove it to make it again, or choose another name=NAME"
     made, asked = read_card(folder, kind, remedy).config, json.loads(json.dumps(asdict(config)))
     other = [
-        key for part in ("game", "emulator", section) for key in _differences(made[part], asked[part], part)
+        key
+        for name in ("game", "emulator", *sections)
+        for key in _differences(_setting(made, name), _setting(asked, name), name)
     ]
     if other:
         raise UserError(f"{folder} is finished, with other settings ({', '.join(other)}): {remedy}")
     print(f"{kind}: finished, see {folder}")
     return True
+
+
+def _setting(values: Any, name: str) -> Any:
+    """What stands under a dotted name; None where there is nothing."""
+    for key in name.split("."):
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
 
 
 def _differences(made: Any, asked: Any, name: str) -> list[str]:

@@ -67,8 +67,10 @@ class Mover(nn.Module):
         seen_ZF = self.blocks(self.pixels(window_ZhwX).permute(0, 3, 1, 2))
         hot = [F.one_hot(moves_Z22[..., axis] + REACH[axis], GRID[axis]).flatten(1) for axis in range(2)]
         moved_ZF = self.moved(torch.cat(hot, 1).to(seen_ZF.dtype))
-        size_2 = torch.tensor(past_BTHW.shape[-2:], device=past_BTHW.device)
-        place_ZF = self.place((corners_Z2 / size_2).to(seen_ZF.dtype))
+        place_Z2 = torch.stack(
+            [corners_Z2[:, 0] / past_BTHW.shape[2], corners_Z2[:, 1] / past_BTHW.shape[3]], 1
+        )
+        place_ZF = self.place(place_Z2.to(seen_ZF.dtype))
         mixed_ZF = self.mix(seen_ZF + moved_ZF + place_ZF + self.action(actions_BM)[rows_Z // G])
         down_Zi, right_Zj = (
             _spread(table(mixed_ZF).float(), moves_Z22[..., axis], GRID[axis])

@@ -15,7 +15,7 @@ from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.mover import Mover
-from rayatari.models.things import UNCLEAR, carry_on, find_things, over, true_moves
+from rayatari.models.things import GONE, UNCLEAR, carry_on, find_things, over, true_moves
 from rayatari.models.windows import Lesson
 
 
@@ -134,8 +134,9 @@ class PlayableWorld(nn.Module):
         """The present with its things where they go, and how wrong the mover was about it.
 
         They go where they are in the real next frame, so that all else is learned beside things in their
-        right places; where that is not clear, as the mover says. It learns from real pasts alone: from an own
-        one a thing would have to jump to where it should have been.
+        right places; where that is not clear, as the mover says. It learns from real pasts: in an own one a
+        thing would have to jump to where it should have been. But what is in an own past beside a thing that
+        is where it should be, and is not in the real next frame, is a ghost, and goes.
         """
         if self.mover is None:
             return None, {}
@@ -145,7 +146,8 @@ class PlayableWorld(nn.Module):
         scores_BGK = self.mover(clean_BTHW, things, actions_BM)
         moves_BG = torch.where(truth_BG == UNCLEAR, scores_BGK.argmax(-1), truth_BG)
         ahead_BHW = over(past_BTHW, clean_BTHW, carry_on(clean_BTHW[:, -1], things, moves_BG))
-        taught_BG = truth_BG.masked_fill(lesson.own_B[:, None], UNCLEAR)
+        ghost_BG = (truth_BG == GONE) & ((truth_BG >= 0) & (truth_BG < GONE)).any(1, keepdim=True)
+        taught_BG = truth_BG.masked_fill(lesson.own_B[:, None] & ~ghost_BG, UNCLEAR)
         return ahead_BHW, {"thing": self.mover.loss(scores_BGK, taught_BG)}
 
     def _predict(

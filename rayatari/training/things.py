@@ -112,7 +112,7 @@ def things_folder(config: Config) -> Path:
 def train_mover(task: ThingsTask) -> None:
     """Train the mover into ``runs/<name>/mapper/things``, unless it is there."""
     folder, config = things_folder(task.config), task.config
-    if finished_already(folder, config, KIND, "mapper"):
+    if finished_already(folder, config, KIND, "mapper.things", "mapper.action_history", "world.model.things"):
         return
     state = run_backend(task, folder)
     card = new_card(

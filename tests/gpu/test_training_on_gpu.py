@@ -23,15 +23,19 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 STEPS = 12
 
 
-@pytest.mark.parametrize(("kind", "moves"), [("adamw", 0), ("muon", 0), ("muon", 8)])
-def test_a_graph_of_a_step_learns_what_the_step_learns(tmp_path: Path, kind: str, moves: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "moves", "things"), [("adamw", 0, 0), ("muon", 0, 0), ("muon", 8, 0), ("muon", 0, 2)]
+)
+def test_a_graph_of_a_step_learns_what_the_step_learns(
+    tmp_path: Path, kind: str, moves: int, things: int
+) -> None:
     record_counting(tmp_path)
     config = replace(
         COUNTING,
         training=TrainingConfig(backend="local", device="cuda", precision="fp32"),
         world=replace(
             WORLD, dataset=str(tmp_path), code_dropout=0.0, corruption=0.0,
-            model=replace(SIZES, moves=moves, flow=moves > 0),
+            model=replace(SIZES, moves=moves, flow=moves > 0, things=things),
             optimizer=OptimizerConfig(kind=kind, batch=4, lr=1e-3, warmup=2),
         ),
         mapper=MAPPER,

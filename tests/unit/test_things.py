@@ -22,7 +22,8 @@ from rayatari.models.things import GONE, UNCLEAR, carry_on, find_things, number_
 from rayatari.models.windows import Lesson
 from rayatari.paths import stage_dir
 from rayatari.training import mapper, world
-from rayatari.training.stage import check_world
+from rayatari.training.stage import check_world, dataset_path, matching_info
+from rayatari.training.things import ThingsTask, train_mover
 
 GROUND, WALL, BALL, BAND = 0, 1, 2, 3
 
@@ -273,6 +274,19 @@ def test_the_mover_learns_with_the_mapper_but_from_real_pasts_alone() -> None:
         assert (logs["thing_loss"] > 0) == learns
 
 
+def test_the_mover_learns_from_own_pasts_that_ghosts_go() -> None:
+    model = small_playable(world=TELLING)
+    assert model.mover is not None
+    taught = flying(own=True)
+    past = taught.past_BTHW.clone()
+    for t in range(past.shape[1]):  # a second ball, which the next frame does not have
+        past[:, t, 150 + 5 * t : 154 + 5 * t, 100:102] = 1
+    _, losses = model._taught_ahead(replace(taught, past_BTHW=past), past, taught.actions_BM)
+    losses["thing"].backward()
+    gradient_K = model.mover.single.bias.grad
+    assert gradient_K is not None and gradient_K.argmin() == GONE
+
+
 def test_damage_done_to_the_past_in_training_stays_where_no_thing_goes() -> None:
     model, taught = small_playable(world=TELLING), flying()
     damaged = taught.past_BTHW.clone()
@@ -313,6 +327,11 @@ def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
     _, game = load_bundle(stage_dir(config, "mapper"), "neural-game", "")
     for name, value in learned.items():
         torch.testing.assert_close(game[name], value)
+    train_mover(ThingsTask(config, matching_info(config), dataset_path(config)))
+    assert "mover: finished" in capsys.readouterr().out
+    longer = replace(config, mapper=replace(config.mapper, things=ThingsConfig(3, 0.0, small)))
+    with pytest.raises(UserError, match="mapper.things.steps"):
+        train_mover(ThingsTask(longer, matching_info(longer), dataset_path(longer)))
     played = NeuralGame.load(stage_dir(config, "mapper"), temperature=0.0)
     played.reset([0])
     played.look_ahead()
