@@ -330,7 +330,7 @@ def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
     train_mover(ThingsTask(config, matching_info(config), dataset_path(config)))
     assert "mover: finished" in capsys.readouterr().out
     longer = replace(config, mapper=replace(config.mapper, things=ThingsConfig(3, 0.0, small)))
-    with pytest.raises(UserError, match="mapper.things.steps"):
+    with pytest.raises(UserError, match=r"mapper\.things\.steps"):
         train_mover(ThingsTask(longer, matching_info(longer), dataset_path(longer)))
     played = NeuralGame.load(stage_dir(config, "mapper"), temperature=0.0)
     played.reset([0])
