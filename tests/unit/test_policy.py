@@ -1,4 +1,5 @@
 import json
+import pickle
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from rayatari.agent.policy import (
     model_record,
     save_policy,
 )
-from rayatari.agent.view_stack import ViewStack
+from rayatari.agent.view_stack import ViewStack, interleave
 from rayatari.checkpoint import new_card
 from rayatari.config.runtime import EmulatorConfig
 from rayatari.config.schema import Config
@@ -101,6 +102,23 @@ def test_view_stacks_start_anew_one_by_one():
     views = stack.push(ones * 4, np.array([False, True]))
     assert views[0, :, 0, 0].tolist() == [1, 2, 3, 4]
     assert views[1, :, 0, 0].tolist() == [0, 0, 0, 4]
+
+
+def test_views_lie_in_memory_as_convolutions_read_them():
+    rng = np.random.default_rng(0)
+    plain = rng.integers(0, 256, (3, 4, 84, 84), dtype=np.uint8)
+    side_by_side, stack = interleave(plain), ViewStack(3)
+    for k in range(4):
+        stack.push(plain[:, k], np.full(3, k == 0))
+    sent = pickle.loads(pickle.dumps(stack))  # which may lay out the memory anew
+    for views in (side_by_side, stack.views):
+        np.testing.assert_array_equal(views, plain)
+        assert torch.from_numpy(views).is_contiguous(memory_format=torch.channels_last)
+    newest = rng.integers(0, 256, (3, 84, 84), dtype=np.uint8)
+    for each in (stack, sent):
+        views = each.push(newest, np.array([False, True, False]))
+        np.testing.assert_array_equal(views[::2], np.concatenate([plain[::2, 1:], newest[::2, None]], 1))
+        assert not views[1, :3].any() and (views[1, 3] == newest[1]).all()
 
 
 def test_evaluation_equals_the_player_alone_in_the_emulator(policy):

@@ -32,6 +32,7 @@ from rayatari.agent.rllib.learner import ADVICE, DISCOUNTS, WEIGHTS, AtariDQNLea
 from rayatari.agent.rllib.playing import Playing
 from rayatari.agent.rollout import Episode, Rollout
 from rayatari.agent.schedule import Linear
+from rayatari.agent.view_stack import interleave
 
 _STATE = "atari_dqn"
 _REPLAY = "replay"
@@ -207,7 +208,7 @@ class AtariDQN(DQN):
         module = found.get().unwrapped()
         device = next(module.target.parameters()).device
         views = {
-            name: torch.from_numpy(values).to(device).contiguous(memory_format=torch.channels_last)
+            name: torch.from_numpy(interleave(values)).to(device)
             for name, values in ((Columns.OBS, batch.views), (Columns.NEXT_OBS, batch.next_views))
         }  # as convolutions read them, which the update need not do again
         return {**views, **module.judge(views)}
