@@ -34,6 +34,8 @@ class Sight:
     """The last frame in patches, with its things moved on where the decoder is shown that; classes uint8."""
     arriving_BhwM: Tensor | None = None
     """Which moves go on to each patch, where the decoder knows of flow."""
+    near_Bhw1: Tensor | None = None
+    """Which patches are near to where a thing was or goes, where the decoder is shown that, bool."""
 
     def split(self) -> list["Sight"]:
         """The sight of each sample, as a batch of one."""
@@ -49,14 +51,15 @@ class Sight:
         return sights[0]._of([torch.cat(part) for part in parts])
 
     def _tensors(self) -> list[Tensor]:
-        arriving = [] if self.arriving_BhwM is None else [self.arriving_BhwM]
-        return [self.past_BChw, self.last_BhwS, *self.skips, *arriving]
+        told = [tensor for tensor in (self.arriving_BhwM, self.near_Bhw1) if tensor is not None]
+        return [self.past_BChw, self.last_BhwS, *self.skips, *told]
 
     def _of(self, tensors: Sequence[Tensor]) -> "Sight":
         """The sight that such tensors belong to, in the order of :meth:`_tensors`."""
         past, last, *skips = tensors
+        near = None if self.near_Bhw1 is None else skips.pop()
         arriving = None if self.arriving_BhwM is None else skips.pop()
-        return Sight(past, tuple(skips), last, arriving)
+        return Sight(past, tuple(skips), last, arriving, near)
 
 
 @dataclass(frozen=True)
@@ -110,14 +113,18 @@ class Decoder(nn.Module):
         self.choice = MoveChoice(channels[0], colors, config.patch, config.moves) if config.moves else None
         self.flow = Flow(config.history - 1, config.moves, channels[0]) if config.flow else None
         self.ahead = FramePatches(config.patch**2, colors, channels[0]) if config.things else None
-        if self.ahead is not None:
-            zero(self.ahead)
+        self.pixels_near = nn.Linear(channels[0], pixels) if config.things else None
+        for layer in (self.ahead, self.pixels_near):
+            if layer is not None:
+                zero(layer)
 
     def look(self, past_BTHW: Tensor, ahead_BHW: Tensor | None = None) -> Sight:
         """Take in the last T = history frames, classes uint8 (B, T, H, W).
 
         ``ahead`` (B, H, W) is the last one with its small things already moved on, for a decoder that is
-        shown that: it then takes the last frame's place as what is copied.
+        shown that: it then takes the last frame's place as what is copied. Near to the things pixels are
+        drawn by weights of their own, which begin by copying: who has drawn a ball's flight by its own means
+        will not soon leave it to others.
         """
         patches_BhwX = to_patches(past_BTHW, self.patch)
         features_BhwC, arriving_BhwM = self.patches(patches_BhwX), None
@@ -125,9 +132,12 @@ class Decoder(nn.Module):
             past_BhwTS = patches_BhwX.unflatten(3, (-1, self.patch**2))
             flow_BhwC, arriving_BhwM = self.flow(past_BhwTS, self.choice.offsets_M2)
             features_BhwC = features_BhwC + flow_BhwC
-        last_BhwS = patches_BhwX[..., -(self.patch**2) :]
+        last_BhwS, near_Bhw1 = patches_BhwX[..., -(self.patch**2) :], None
         if self.ahead is not None:
-            last_BhwS = last_BhwS if ahead_BHW is None else to_patches(ahead_BHW[:, None], self.patch)
+            ahead_BHW = past_BTHW[:, -1] if ahead_BHW is None else ahead_BHW
+            ahead_BhwS = to_patches(ahead_BHW[:, None], self.patch)
+            near_Bhw1 = _beside((ahead_BhwS != last_BhwS).any(-1, keepdim=True))
+            last_BhwS = ahead_BhwS
             features_BhwC = features_BhwC + self.ahead(last_BhwS)
         x = features_BhwC.permute(0, 3, 1, 2) + self.position
         skips = []
@@ -136,7 +146,7 @@ class Decoder(nn.Module):
             skips.append(x)
             x = down(x)
         past_BChw = self.down_blocks[-1](x)
-        return Sight(past_BChw, tuple(skips), last_BhwS, arriving_BhwM)
+        return Sight(past_BChw, tuple(skips), last_BhwS, arriving_BhwM, near_Bhw1)
 
     def enter_codes(self, vectors_BND: Tensor, shown_B: Tensor | None = None) -> Tensor:
         """Code vectors as bottleneck input (B, C, h, w); samples that are not ``shown`` get none."""
@@ -168,7 +178,10 @@ class Decoder(nn.Module):
             return MovedDrawing(
                 scores_BhwK, features_BhwC, sight.last_BhwS, self.choice, self.pixels, self.copy
             )
-        change_BhwPS = self.pixels(features_BhwC).unflatten(3, (self.colors, -1))
+        change_BhwX = self.pixels(features_BhwC)
+        if self.pixels_near is not None and sight.near_Bhw1 is not None:
+            change_BhwX = torch.where(sight.near_Bhw1, self.pixels_near(features_BhwC), change_BhwX)
+        change_BhwPS = change_BhwX.unflatten(3, (self.colors, -1))
         return PaintedDrawing(change_BhwPS + self.copy * one_hot(sight.last_BhwS, self.colors))
 
     def draw_frame(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
@@ -180,11 +193,13 @@ class Decoder(nn.Module):
             return self.draw(sight, mixed_BChw).frame()
         B, h, w, S = sight.last_BhwS.shape
         features_MC = self._rise(sight, mixed_BChw).flatten(0, 2)
-        weight_XC, bias_X1 = self.pixels.weight.to(features_MC.dtype), self.pixels.bias[:, None]
-        change_PSM = torch.addmm(bias_X1.to(features_MC.dtype), weight_XC, features_MC.T)
+        change_XM = _across(self.pixels, features_MC)
+        if self.pixels_near is not None and sight.near_Bhw1 is not None:
+            near_XM = _across(self.pixels_near, features_MC)
+            change_XM = torch.where(sight.near_Bhw1.flatten(), near_XM, change_XM)
         last_SM = sight.last_BhwS.flatten(0, 2).T.contiguous()
         copied_PY = self.copy * one_hot(last_SM.flatten(), self.colors)
-        frame_SM = likeliest(change_PSM.view(self.colors, -1) + copied_PY).view(S, B * h * w)
+        frame_SM = likeliest(change_XM.view(self.colors, -1) + copied_PY).view(S, B * h * w)
         return from_patches(frame_SM.T.reshape(B, h, w, S), self.patch)
 
     def _rise(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
@@ -194,3 +209,15 @@ class Decoder(nn.Module):
         for up, block, skip in finest_last:
             x = block(up(x) + skip)
         return F.silu(x).permute(0, 2, 3, 1)
+
+
+def _across(layer: nn.Linear, features_MC: Tensor) -> Tensor:
+    """What a linear layer makes of features, transposed: (X, M)."""
+    dtype = features_MC.dtype
+    return torch.addmm(layer.bias[:, None].to(dtype), layer.weight.to(dtype), features_MC.T)
+
+
+def _beside(chosen_Bhw1: Tensor) -> Tensor:
+    """The chosen patches and all that touch one, bool."""
+    wide_B1hw = F.max_pool2d(chosen_Bhw1.permute(0, 3, 1, 2).float(), 3, 1, 1)
+    return wide_B1hw.permute(0, 2, 3, 1) > 0

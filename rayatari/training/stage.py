@@ -132,6 +132,10 @@ def check_world(world: WorldConfig) -> None:
         raise UserError(f"world.model.things={sizes.things} must not be negative")
     if sizes.things and sizes.decoder == "blind":
         raise UserError("world.model.decoder=blind copies nothing that could move: set world.model.things=0")
+    if sizes.things and sizes.moves:
+        raise UserError(
+            "world.model.things and world.model.moves are two ways of moving what is there: set one to 0"
+        )
     if sizes.moves and sizes.decoder == "blind":
         raise UserError("world.model.decoder=blind sees nothing to be moved: set world.model.moves=0")
     if sizes.moves and world.losses.perceptual:

@@ -13,11 +13,13 @@ from rayatari.checkpoint import finished_already, load_bundle, new_card, save_bu
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
 from rayatari.models.mover import Mover
+from rayatari.models.neural_game import GameModel
 from rayatari.models.things import UNCLEAR, carry_on, find_things, number_of, true_moves
 from rayatari.models.windows import Lesson, Windows
 from rayatari.paths import stage_dir
 from rayatari.training.pictures import prediction_sheet
 from rayatari.training.stage import StageTask, bundle_weights, dataset_path, kept_metrics, run_backend
+from rayatari.training.start import begun_weights, take_over
 
 KIND = "mover"
 SHOWN = 4
@@ -72,8 +74,12 @@ class ThingsTask(StageTask):
         return self.config.mapper.action_history
 
     def build(self) -> MoverLesson:
-        """An untrained mover."""
+        """That of the neural game to begin from, if it has one, or an untrained mover."""
         mover = Mover(self.codec.colors, len(self.info.action_names), self.earlier)
+        if start := self.config.mapper.start_from:
+            begun = begun_weights(start, self.info.game, GameModel.describe(self.config, self.info))
+            if known := _of_mover(begun):
+                take_over(mover, known)
         return MoverLesson(mover, self.config.world.model.things)
 
     def test(self, model: nn.Module, windows: Windows) -> Mapping[str, Tensor]:
@@ -131,4 +137,8 @@ def mover_weights(config: Config) -> dict[str, Tensor]:
     if not (things_folder(config) / "card.json").exists():
         return {}
     _, weights = load_bundle(things_folder(config), KIND, "remove the folder to train it again")
-    return {name.removeprefix("mover."): value for name, value in weights.items()}
+    return _of_mover(weights)
+
+
+def _of_mover(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix("mover."): w for name, w in weights.items() if name.startswith("mover.")}

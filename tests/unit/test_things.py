@@ -332,6 +332,9 @@ def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
     longer = replace(config, mapper=replace(config.mapper, things=ThingsConfig(3, 0.0, small)))
     with pytest.raises(UserError, match=r"mapper\.things\.steps"):
         train_mover(ThingsTask(longer, matching_info(longer), dataset_path(longer)))
+    further = replace(config, mapper=replace(config.mapper, start_from=str(stage_dir(config, "mapper"))))
+    begun = ThingsTask(further, matching_info(further), dataset_path(further)).build().state_dict()
+    assert all(torch.equal(value, game[name]) for name, value in begun.items())
     played = NeuralGame.load(stage_dir(config, "mapper"), temperature=0.0)
     played.reset([0])
     played.look_ahead()
@@ -340,7 +343,11 @@ def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
 
 @pytest.mark.parametrize(
     ("settings", "says"),
-    [({"things": -1}, "negative"), ({"things": 2, "decoder": "blind"}, "copies nothing")],
+    [
+        ({"things": -1}, "negative"),
+        ({"things": 2, "decoder": "blind"}, "copies nothing"),
+        ({"things": 2, "moves": 8}, "two ways"),
+    ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], says: str) -> None:
     with pytest.raises(UserError, match=says):
