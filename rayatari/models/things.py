@@ -91,20 +91,22 @@ def motion_between(before_BHW: Tensor, present_BHW: Tensor, groups: int) -> Moti
     that became figure is paired with every one that ceased to be, and votes for the way between them, as
     strongly as the shapes around both agree. The winner's pixels are the first thing, and so on.
     """
-    at_BN2, changed_BN = _pixels(before_BHW != present_BHW)
-    was_BN, is_BN = _colours(before_BHW, at_BN2), _colours(present_BHW, at_BN2)
+    place_BN, changed_BN = _first((before_BHW != present_BHW).flatten(1), 2 * CHANGED)
+    was_BN, is_BN = (frame.flatten(1).gather(1, place_BN) for frame in (before_BHW, present_BHW))
     amounts_BP = _amounts(present_BHW)
     rarer_BN = amounts_BP.gather(1, is_BN.long()) < amounts_BP.gather(1, was_BN.long())
     role_BN = changed_BN * (2 - rarer_BN.to(torch.uint8))
-    roles_BHW = _drawn(role_BN, at_BN2, present_BHW)
-    (came_BN, came_BN2, is_BN), (left_BN, left_BN2, was_BN) = (
-        _chosen(role_BN == role, at_BN2, colours_BN) for role, colours_BN in ((CAME, is_BN), (LEFT, was_BN))
+    roles_BHW = torch.zeros_like(present_BHW, dtype=torch.uint8)
+    roles_BHW.flatten(1).scatter_(1, place_BN, role_BN)
+    (came_BN, came_BN2, is_BN, came_BNK), (left_BN, left_BN2, was_BN, left_BNK) = (
+        _of_role(role, roles_BHW, role_BN, place_BN, colours_BN)
+        for role, colours_BN in ((CAME, is_BN), (LEFT, was_BN))
     )
-    alike_BNN = _alike(_around(roles_BHW, came_BN2) == CAME, _around(roles_BHW, left_BN2) == LEFT)
+    alike_BNN = _alike(came_BNK, left_BNK)
     move_BNN, within_BNN = _number(came_BN2[:, :, None] - left_BN2[:, None])
     same_BNN = 0.5 + 0.5 * (is_BN[:, :, None] == was_BN[:, None])
     votes_BNN = alike_BNN * same_BNN * (came_BN[:, :, None] & left_BN[:, None] & within_BNN)
-    touches_BNN = (came_BN2[:, :, None] - came_BN2[:, None]).abs().amax(-1) <= 1
+    beside_BNN = (came_BN2[:, :, None] - came_BN2[:, None]).abs().amax(-1) < _AROUND
     places_BN2 = F.pad(came_BN2, (0, 0, 0, LARGEST))  # at least as many as a thing may have
     B, N = came_BN.shape
     found = []
@@ -116,9 +118,8 @@ def motion_between(before_BHW: Tensor, present_BHW: Tensor, groups: int) -> Moti
         voted_BNN = voted_BNN & (most_B >= LEAST_VOTES)[:, None, None]
         held_BN = voted_BNN.any(2)
         votes_BNN = votes_BNN.masked_fill(held_BN[:, :, None] | voted_BNN.any(1)[:, None], 0)
-        whole_BN = held_BN  # with what touches it: where it came from, something may have hidden its pixels
-        for _ in range(3):
-            whole_BN = (touches_BNN & whole_BN[:, None]).any(2) & came_BN
+        # With what came beside it: where it came from, something may have hidden its pixels.
+        whole_BN = (beside_BNN & held_BN[:, None]).any(2) & came_BN
         held_BN = (held_BN & _small(held_BN)) | (whole_BN & _small(whole_BN))
         order_N = torch.arange(N + LARGEST, 0, -1, device=held_BN.device)
         rank_BX, which_BX = (F.pad(held_BN, (0, LARGEST)) * order_N).topk(LARGEST, 1)
@@ -132,24 +133,23 @@ def motion_between(before_BHW: Tensor, present_BHW: Tensor, groups: int) -> Moti
 
 
 def find_things(past_BTHW: Tensor, groups: int) -> Things:
-    """What moved as a whole in the last step of a past, classes uint8 (B, T, H, W), T at least 2."""
-    before_BHW, present_BHW = past_BTHW[:, -2], past_BTHW[:, -1]
-    last = motion_between(before_BHW, present_BHW, groups)
-    moves = [last.moves_BG2, torch.zeros_like(last.moves_BG2)]
-    if past_BTHW.shape[1] > 2:
-        older = motion_between(past_BTHW[:, -3], before_BHW, groups)
-        was_at_BGX2 = last.places_BGX2 - last.moves_BG2[:, :, None]
-        share_BGG = _overlap(was_at_BGX2, last.held_BGX, older.places_BGX2, older.held_BGX)
-        most_BG, which_BG = share_BGG.max(2)
-        move_BG2 = older.moves_BG2.gather(1, which_BG[..., None].expand(-1, -1, 2))
-        moves[1] = move_BG2 * (most_BG > 0.5)[..., None]
-    flat_BY2, shape = last.places_BGX2.flatten(1, 2), last.held_BGX.shape
+    """What moved as a whole in the last step of a past, classes uint8 (B, T, H, W), T at least 3."""
+    older_BHW, before_BHW, present_BHW = past_BTHW[:, -3:].unbind(1)
+    both = motion_between(torch.cat([before_BHW, older_BHW]), torch.cat([present_BHW, before_BHW]), groups)
+    (moves_BG2, earlier_BG2), (places_BGX2, earlier_BGX2), (held_BGX, earlier_held_BGX) = (
+        part.chunk(2) for part in (both.moves_BG2, both.places_BGX2, both.held_BGX)
+    )
+    was_at_BGX2 = places_BGX2 - moves_BG2[:, :, None]
+    share_BGG = _overlap(was_at_BGX2, held_BGX, earlier_BGX2, earlier_held_BGX)
+    most_BG, which_BG = share_BGG.max(2)
+    before_BG2 = earlier_BG2.gather(1, which_BG[..., None].expand(-1, -1, 2)) * (most_BG > 0.5)[..., None]
+    flat_BY2 = places_BGX2.flatten(1, 2)
     return Things(
-        places_BGX2=last.places_BGX2,
-        held_BGX=last.held_BGX,
-        colours_BGX=_colours(present_BHW, flat_BY2).view(shape),
-        covered_BGX=_colours(before_BHW, flat_BY2).view(shape),
-        moves_BG22=torch.stack(moves, 2) * last.held_BGX.any(-1)[..., None, None],
+        places_BGX2=places_BGX2,
+        held_BGX=held_BGX,
+        colours_BGX=_colours(present_BHW, flat_BY2).view(held_BGX.shape),
+        covered_BGX=_colours(before_BHW, flat_BY2).view(held_BGX.shape),
+        moves_BG22=torch.stack([moves_BG2, before_BG2], 2) * held_BGX.any(-1)[..., None, None],
     )
 
 
@@ -223,16 +223,6 @@ def _amounts(frame_BHW: Tensor) -> Tensor:
     return amounts_BP.scatter_add_(1, classes_BX, torch.ones_like(classes_BX))
 
 
-def _pixels(chosen_BHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column of the first N pixels chosen, int64 (B, N, 2), and which of the N there are, bool.
-
-    N is twice ``CHANGED``, or less where shapes may depend on what is found.
-    """
-    W, chosen_BX = chosen_BHW.shape[2], chosen_BHW.flatten(1)
-    place_BN, there_BN = _first(chosen_BX, 2 * CHANGED)
-    return torch.stack([place_BN // W, place_BN % W], -1), there_BN
-
-
 def _first(chosen_BX: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """Indices of the first ``most`` that are chosen, int64 (B, N), and which of the N there are, bool."""
     if follows_data(chosen_BX):
@@ -249,26 +239,23 @@ def _first(chosen_BX: Tensor, most: int) -> tuple[Tensor, Tensor]:
     return index_BN, rank_BN > 0
 
 
-def _chosen(chosen_BN: Tensor, at_BN2: Tensor, colours_BN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The first ``CHANGED`` pixels that are chosen: which there are, where, and of what colour."""
-    index_BN, there_BN = _first(chosen_BN, CHANGED)
-    where_BN2 = at_BN2.gather(1, index_BN[..., None].expand(-1, -1, 2))
-    return there_BN, where_BN2, colours_BN.gather(1, index_BN)
+def _of_role(
+    role: int, roles_BHW: Tensor, role_BN: Tensor, place_BN: Tensor, colours_BN: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The first ``CHANGED`` pixels of a role, of N that change.
 
-
-def _drawn(values_BN: Tensor, at_BN2: Tensor, frame_BHW: Tensor) -> Tensor:
-    """A frame of zeros but for these values at these places, uint8 (B, H, W)."""
-    W = frame_BHW.shape[2]
-    drawn_BX = torch.zeros(frame_BHW.flatten(1).shape, dtype=torch.uint8, device=frame_BHW.device)
-    return drawn_BX.scatter_(1, at_BN2[..., 0] * W + at_BN2[..., 1], values_BN).view(frame_BHW.shape)
-
-
-def _around(frame_BHW: Tensor, at_BN2: Tensor) -> Tensor:
-    """The classes around each of N pixels, (B, N, K)."""
-    reach_k = torch.arange(-_AROUND, _AROUND + 1, device=at_BN2.device)
-    offset_K2 = torch.cartesian_prod(reach_k, reach_k)
-    found_BX = _colours(frame_BHW, (at_BN2[:, :, None] + offset_K2).flatten(1, 2))
-    return found_BX.unflatten(1, (-1, len(offset_K2)))
+    Which there are, bool (B, N); row and column, (B, N, 2); colour, (B, N); and which of the pixels around
+    have the same role, bool (B, N, K).
+    """
+    index_BN, there_BN = _first(role_BN == role, CHANGED)
+    place_BN, W = place_BN.gather(1, index_BN), roles_BHW.shape[2]
+    wide_BX = F.pad(roles_BHW, (_AROUND,) * 4).flatten(1)
+    reach_k = torch.arange(2 * _AROUND + 1, device=place_BN.device)
+    offset_K = (reach_k[:, None] * (W + 2 * _AROUND) + reach_k).flatten()
+    corner_BN1 = (place_BN + place_BN // W * 2 * _AROUND)[..., None]
+    around_BNK = wide_BX.gather(1, (corner_BN1 + offset_K).flatten(1)).unflatten(1, (-1, len(offset_K)))
+    at_BN2 = torch.stack([place_BN // W, place_BN % W], -1)
+    return there_BN, at_BN2, colours_BN.gather(1, index_BN), around_BNK == role
 
 
 def _small(held_BN: Tensor) -> Tensor:

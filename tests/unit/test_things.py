@@ -41,7 +41,8 @@ def ball_at(row: int, column: int, colour: int = BALL) -> tuple[int, int, int, i
 
 
 def film(*frames: Tensor) -> Tensor:
-    return torch.stack(frames, 1)
+    """A past of at least three frames, the first repeated if there are fewer."""
+    return torch.stack([frames[0]] * (3 - len(frames)) + list(frames), 1)
 
 
 def move(down: int, right: int) -> int:
@@ -345,6 +346,7 @@ def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
     ("settings", "says"),
     [
         ({"things": -1}, "negative"),
+        ({"things": 2, "history": 2}, "3 frames"),
         ({"things": 2, "decoder": "blind"}, "copies nothing"),
         ({"things": 2, "moves": 8}, "two ways"),
     ],
