@@ -152,9 +152,10 @@ def draw(
     """The next frames, palette bytes (B, 210, 160), and the chances of all colours, (B, P, 210, 160)."""
     world = game.model.world
     with game._computing():
-        sight: Sight = game._look()
+        actions_BM = game._with_earlier(actions)
+        sight: Sight = game._look(actions_BM)
         vectors = world.quantizer.vectors(torch.from_numpy(codes))
-        mixed = game.model.mix(sight, vectors, game._with_earlier(actions))
+        mixed = game.model.mix(sight, vectors, actions_BM)
         drawing = world.decoder.draw(sight, mixed)
         chances = chances_of(drawing)
     B, h, w, P, _ = chances.shape

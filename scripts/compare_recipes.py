@@ -168,7 +168,7 @@ def judge(model: PlayableWorld, windows: Windows, history: int) -> dict[str, flo
             found["wrong_field"] = float(crop(wrong_BHW)[:, 93:189].sum())
             found["changed"] = float(changed_BHW.sum())
             found["relative"] = float(relative_error(drawn_BHW, present_BHW, real_BHW))
-            sight = model.world.decoder.look(frames_BTHW[:, :history])
+            sight = model.look(frames_BTHW[:, :history], actions_BM)
             told_BHW = draw_step(model, sight, codes_BN, actions_BM).frames_BHW
             found["true_codes"] = float(changed_error(told_BHW, present_BHW, real_BHW))
     return found
