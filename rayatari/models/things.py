@@ -89,7 +89,9 @@ def motion_between(before_BHW: Tensor, present_BHW: Tensor, groups: int) -> Moti
 
     Of two colours that take turns at a pixel the one that fills less of the frame is the figure. Every pixel
     that became figure is paired with every one that ceased to be, and votes for the way between them, as
-    strongly as the shapes around both agree. The winner's pixels are the first thing, and so on.
+    strongly as the shapes around both agree. The winner's pixels are the first thing, and so on. What was
+    part of something at rest and is so again, as the ends of a paddle that is pushed along are, is no thing;
+    neither is what moves by less than its own height and width, which cannot be told from that.
     """
     place_BN, changed_BN = _first((before_BHW != present_BHW).flatten(1), 2 * CHANGED)
     was_BN, is_BN = (frame.flatten(1).gather(1, place_BN) for frame in (before_BHW, present_BHW))
@@ -98,15 +100,17 @@ def motion_between(before_BHW: Tensor, present_BHW: Tensor, groups: int) -> Moti
     role_BN = changed_BN * (2 - rarer_BN.to(torch.uint8))
     roles_BHW = torch.zeros_like(present_BHW, dtype=torch.uint8)
     roles_BHW.flatten(1).scatter_(1, place_BN, role_BN)
-    (came_BN, came_BN2, is_BN, came_BNK), (left_BN, left_BN2, was_BN, left_BNK) = (
-        _of_role(role, roles_BHW, role_BN, place_BN, colours_BN)
-        for role, colours_BN in ((CAME, is_BN), (LEFT, was_BN))
+    came, left = (
+        _of_role(role, roles_BHW, role_BN, place_BN, frame_BHW)
+        for role, frame_BHW in ((CAME, present_BHW), (LEFT, before_BHW))
     )
-    alike_BNN = _alike(came_BNK, left_BNK)
-    move_BNN, within_BNN = _number(came_BN2[:, :, None] - left_BN2[:, None])
-    same_BNN = 0.5 + 0.5 * (is_BN[:, :, None] == was_BN[:, None])
-    votes_BNN = alike_BNN * same_BNN * (came_BN[:, :, None] & left_BN[:, None] & within_BNN)
-    beside_BNN = (came_BN2[:, :, None] - came_BN2[:, None]).abs().amax(-1) < _AROUND
+    came_BN, came_BN2, beside_BNN = came.there_BN, came.at_BN2, came.beside_BNN
+    alike_BNN = _alike(came.shape_BNK, left.shape_BNK)
+    move_BNN, within_BNN = _number(came_BN2[:, :, None] - left.at_BN2[:, None])
+    same_BNN = 0.5 + 0.5 * (came.colours_BN[:, :, None] == left.colours_BN[:, None])
+    grown_BNN = came.part_BN[:, :, None] & left.part_BN[:, None]
+    votes_BNN = alike_BNN * same_BNN
+    votes_BNN = votes_BNN * (came_BN[:, :, None] & left.there_BN[:, None] & within_BNN & ~grown_BNN)
     places_BN2 = F.pad(came_BN2, (0, 0, 0, LARGEST))  # at least as many as a thing may have
     B, N = came_BN.shape
     found = []
@@ -239,23 +243,48 @@ def _first(chosen_BX: Tensor, most: int) -> tuple[Tensor, Tensor]:
     return index_BN, rank_BN > 0
 
 
-def _of_role(
-    role: int, roles_BHW: Tensor, role_BN: Tensor, place_BN: Tensor, colours_BN: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The first ``CHANGED`` pixels of a role, of N that change.
+@dataclass(frozen=True)
+class _Role:
+    """The first N pixels of one role."""
 
-    Which there are, bool (B, N); row and column, (B, N, 2); colour, (B, N); and which of the pixels around
-    have the same role, bool (B, N, K).
-    """
+    there_BN: Tensor
+    """Which of the N there are, bool."""
+    at_BN2: Tensor
+    """Row and column, int64."""
+    colours_BN: Tensor
+    """Classes that make them figure."""
+    shape_BNK: Tensor
+    """Which of the pixels around have the same role, bool."""
+    beside_BNN: Tensor
+    """Which of them lie within three pixels of each other, bool."""
+    part_BN: Tensor
+    """Which lie in what touches something of its colour at rest, bool."""
+
+
+def _of_role(role: int, roles_BHW: Tensor, role_BN: Tensor, place_BN: Tensor, frame_BHW: Tensor) -> _Role:
+    """The first ``CHANGED`` pixels of a role among N places that change; ``frame`` shows them as figure."""
     index_BN, there_BN = _first(role_BN == role, CHANGED)
     place_BN, W = place_BN.gather(1, index_BN), roles_BHW.shape[2]
-    wide_BX = F.pad(roles_BHW, (_AROUND,) * 4).flatten(1)
-    reach_k = torch.arange(2 * _AROUND + 1, device=place_BN.device)
-    offset_K = (reach_k[:, None] * (W + 2 * _AROUND) + reach_k).flatten()
-    corner_BN1 = (place_BN + place_BN // W * 2 * _AROUND)[..., None]
-    around_BNK = wide_BX.gather(1, (corner_BN1 + offset_K).flatten(1)).unflatten(1, (-1, len(offset_K)))
+    colours_BN = frame_BHW.flatten(1).gather(1, place_BN)
     at_BN2 = torch.stack([place_BN // W, place_BN % W], -1)
-    return there_BN, at_BN2, colours_BN.gather(1, index_BN), around_BNK == role
+    beside_BNN = (at_BN2[:, :, None] - at_BN2[:, None]).abs().amax(-1) < _AROUND
+    roles_BNK = _around(roles_BHW, place_BN, _AROUND)
+    resting_BNK = (_around(frame_BHW, place_BN, 1) == colours_BN[..., None]) & (
+        _around(roles_BHW, place_BN, 1) == 0
+    )
+    touching_BN = resting_BNK.any(-1) & there_BN
+    part_BN = (beside_BNN & touching_BN[:, None]).any(2)
+    return _Role(there_BN, at_BN2, colours_BN, roles_BNK == role, beside_BNN, part_BN)
+
+
+def _around(frame_BHW: Tensor, place_BN: Tensor, reach: int) -> Tensor:
+    """Classes of the pixels around each of N places, numbers of pixels; (B, N, K), 0 beyond the frame."""
+    W, side = frame_BHW.shape[2], 2 * reach + 1
+    wide_BX = F.pad(frame_BHW, (reach,) * 4).flatten(1)
+    step_k = torch.arange(side, device=place_BN.device)
+    offset_K = (step_k[:, None] * (W + side - 1) + step_k).flatten()
+    corner_BN1 = (place_BN + place_BN // W * (side - 1))[..., None]
+    return wide_BX.gather(1, (corner_BN1 + offset_K).flatten(1)).unflatten(1, (-1, side**2))
 
 
 def _small(held_BN: Tensor) -> Tensor:

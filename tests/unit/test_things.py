@@ -60,7 +60,7 @@ def test_a_ball_is_found_with_all_of_its_pixels_and_the_way_it_came() -> None:
     assert found.covered_BGX[found.held_BGX].unique().tolist() == [GROUND]
 
 
-@pytest.mark.parametrize("way", [(5, -3), (-5, -3), (5, 3), (2, 1), (-13, 8)])
+@pytest.mark.parametrize("way", [(5, -3), (-5, -3), (5, 3), (2, 3), (-13, 8)])
 def test_carried_by_its_true_move_a_ball_is_the_next_frame(way: tuple[int, int]) -> None:
     past = film(*(screen(ball_at(40 + 5 * t, 60 - 3 * t)) for t in range(3)))
     following = screen(ball_at(50 + way[0], 54 + way[1]))
@@ -111,6 +111,11 @@ def test_two_things_go_their_own_ways_and_a_paddle_is_none() -> None:
     assert found.held_BGX.sum(-1).max() <= things.LARGEST
     truth = true_moves(found, past[:, -1], following)
     assert torch.equal(carry_on(past[:, -1], found, truth), following)
+
+
+def test_the_ends_of_a_paddle_that_is_pushed_are_no_thing() -> None:
+    past = film(*(screen((88, 20 + 3 * t, 4, 16, WALL)) for t in range(3)))
+    assert not find_things(past, 3).there.any()
 
 
 def test_a_thing_that_is_lost_leaves_the_ground() -> None:
