@@ -21,6 +21,9 @@ from rayatari.models.frames import FramePatches, from_patches, likeliest, one_ho
 from rayatari.models.losses import palette_loss
 from rayatari.models.moves import Flow, MoveChoice, MovedDrawing
 
+CERTAIN = 10.0
+"""Logit of a colour that is decided, against 0 for all others."""
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -34,8 +37,8 @@ class Sight:
     """The last frame in patches, with its things moved on where the decoder is shown that; classes uint8."""
     arriving_BhwM: Tensor | None = None
     """Which moves go on to each patch, where the decoder knows of flow."""
-    near_Bhw1: Tensor | None = None
-    """Which patches are near to where a thing was or goes, where the decoder is shown that, bool."""
+    decided_BhwS: Tensor | None = None
+    """Which pixels things leave or come to, where the decoder is told of things, bool."""
 
     def split(self) -> list["Sight"]:
         """The sight of each sample, as a batch of one."""
@@ -51,15 +54,15 @@ class Sight:
         return sights[0]._of([torch.cat(part) for part in parts])
 
     def _tensors(self) -> list[Tensor]:
-        told = [tensor for tensor in (self.arriving_BhwM, self.near_Bhw1) if tensor is not None]
+        told = [tensor for tensor in (self.arriving_BhwM, self.decided_BhwS) if tensor is not None]
         return [self.past_BChw, self.last_BhwS, *self.skips, *told]
 
     def _of(self, tensors: Sequence[Tensor]) -> "Sight":
         """The sight that such tensors belong to, in the order of :meth:`_tensors`."""
         past, last, *skips = tensors
-        near = None if self.near_Bhw1 is None else skips.pop()
+        decided = None if self.decided_BhwS is None else skips.pop()
         arriving = None if self.arriving_BhwM is None else skips.pop()
-        return Sight(past, tuple(skips), last, arriving, near)
+        return Sight(past, tuple(skips), last, arriving, decided)
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,9 @@ class Decoder(nn.Module):
         """Take in the last T = history frames, classes uint8 (B, T, H, W).
 
         ``ahead`` (B, H, W) is the last one with its small things already moved on, for a decoder that is
-        shown that: it then takes the last frame's place as what is copied. Near to the things pixels are
-        drawn by weights of their own, which begin by copying: who has drawn a ball's flight by its own means
-        will not soon leave it to others.
+        told of things: it then takes the last frame's place as what is copied, and the pixels that they leave
+        or come to are decided. Patches near to those are drawn by weights of their own, which begin by
+        copying: who draws balls by other means must not draw a second one there.
         """
         patches_BhwX = to_patches(past_BTHW, self.patch)
         features_BhwC, arriving_BhwM = self.patches(patches_BhwX), None
@@ -132,12 +135,12 @@ class Decoder(nn.Module):
             past_BhwTS = patches_BhwX.unflatten(3, (-1, self.patch**2))
             flow_BhwC, arriving_BhwM = self.flow(past_BhwTS, self.choice.offsets_M2)
             features_BhwC = features_BhwC + flow_BhwC
-        last_BhwS, near_Bhw1 = patches_BhwX[..., -(self.patch**2) :], None
+        last_BhwS, decided_BhwS = patches_BhwX[..., -(self.patch**2) :], None
         if self.ahead is not None:
-            ahead_BHW = past_BTHW[:, -1] if ahead_BHW is None else ahead_BHW
-            ahead_BhwS = to_patches(ahead_BHW[:, None], self.patch)
-            near_Bhw1 = _beside((ahead_BhwS != last_BhwS).any(-1, keepdim=True))
-            last_BhwS = ahead_BhwS
+            present_BhwS = last_BhwS
+            if ahead_BHW is not None:
+                last_BhwS = to_patches(ahead_BHW[:, None], self.patch)
+            decided_BhwS = last_BhwS != present_BhwS
             features_BhwC = features_BhwC + self.ahead(last_BhwS)
         x = features_BhwC.permute(0, 3, 1, 2) + self.position
         skips = []
@@ -146,7 +149,7 @@ class Decoder(nn.Module):
             skips.append(x)
             x = down(x)
         past_BChw = self.down_blocks[-1](x)
-        return Sight(past_BChw, tuple(skips), last_BhwS, arriving_BhwM, near_Bhw1)
+        return Sight(past_BChw, tuple(skips), last_BhwS, arriving_BhwM, decided_BhwS)
 
     def enter_codes(self, vectors_BND: Tensor, shown_B: Tensor | None = None) -> Tensor:
         """Code vectors as bottleneck input (B, C, h, w); samples that are not ``shown`` get none."""
@@ -179,10 +182,16 @@ class Decoder(nn.Module):
                 scores_BhwK, features_BhwC, sight.last_BhwS, self.choice, self.pixels, self.copy
             )
         change_BhwX = self.pixels(features_BhwC)
-        if self.pixels_near is not None and sight.near_Bhw1 is not None:
-            change_BhwX = torch.where(sight.near_Bhw1, self.pixels_near(features_BhwC), change_BhwX)
+        if self.pixels_near is not None and sight.decided_BhwS is not None:
+            near_BhwX = self.pixels_near(features_BhwC)
+            change_BhwX = torch.where(_near(sight.decided_BhwS), near_BhwX, change_BhwX)
         change_BhwPS = change_BhwX.unflatten(3, (self.colors, -1))
-        return PaintedDrawing(change_BhwPS + self.copy * one_hot(sight.last_BhwS, self.colors))
+        last_BhwPS = one_hot(sight.last_BhwS, self.colors)
+        logits_BhwPS = change_BhwPS + self.copy * last_BhwPS
+        if sight.decided_BhwS is not None:
+            decided_Bhw1S = sight.decided_BhwS[..., None, :]
+            logits_BhwPS = torch.where(decided_Bhw1S, CERTAIN * last_BhwPS, logits_BhwPS)
+        return PaintedDrawing(logits_BhwPS)
 
     def draw_frame(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
         """The likeliest next frame, classes uint8 (B, H, W): what :meth:`draw` gives the highest logits.
@@ -194,13 +203,16 @@ class Decoder(nn.Module):
         B, h, w, S = sight.last_BhwS.shape
         features_MC = self._rise(sight, mixed_BChw).flatten(0, 2)
         change_XM = _across(self.pixels, features_MC)
-        if self.pixels_near is not None and sight.near_Bhw1 is not None:
+        if self.pixels_near is not None and sight.decided_BhwS is not None:
             near_XM = _across(self.pixels_near, features_MC)
-            change_XM = torch.where(sight.near_Bhw1.flatten(), near_XM, change_XM)
+            change_XM = torch.where(_near(sight.decided_BhwS).flatten(), near_XM, change_XM)
         last_SM = sight.last_BhwS.flatten(0, 2).T.contiguous()
         copied_PY = self.copy * one_hot(last_SM.flatten(), self.colors)
         frame_SM = likeliest(change_XM.view(self.colors, -1) + copied_PY).view(S, B * h * w)
-        return from_patches(frame_SM.T.reshape(B, h, w, S), self.patch)
+        frame_BhwS = frame_SM.T.reshape(B, h, w, S)
+        if sight.decided_BhwS is not None:
+            frame_BhwS = torch.where(sight.decided_BhwS, sight.last_BhwS.to(torch.uint8), frame_BhwS)
+        return from_patches(frame_BhwS, self.patch)
 
     def _rise(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
         """The way up to the finest level: features (B, h, w, C)."""
@@ -217,7 +229,7 @@ def _across(layer: nn.Linear, features_MC: Tensor) -> Tensor:
     return torch.addmm(layer.bias[:, None].to(dtype), layer.weight.to(dtype), features_MC.T)
 
 
-def _beside(chosen_Bhw1: Tensor) -> Tensor:
-    """The chosen patches and all that touch one, bool."""
-    wide_B1hw = F.max_pool2d(chosen_Bhw1.permute(0, 3, 1, 2).float(), 3, 1, 1)
-    return wide_B1hw.permute(0, 2, 3, 1) > 0
+def _near(decided_BhwS: Tensor) -> Tensor:
+    """Which patches hold a pixel that is decided, or touch one that does, bool (B, h, w, 1)."""
+    chosen_B1hw = decided_BhwS.any(-1)[:, None].float()
+    return F.max_pool2d(chosen_B1hw, 3, 1, 1).permute(0, 2, 3, 1) > 0

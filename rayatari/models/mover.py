@@ -11,7 +11,7 @@ from rayatari.models.blocks import Downsample, ResidualBlock, zero
 from rayatari.models.frames import FramePatches
 from rayatari.models.hardware import follows_data
 from rayatari.models.mapper import ActionFeatures
-from rayatari.models.things import GRID, MOVES, REACH, UNCLEAR, Things
+from rayatari.models.things import GONE, GRID, MOVES, REACH, UNCLEAR, Things, arrived, carry_on, colours_at
 
 WINDOW = (48, 56)
 """Height and width of what is seen around a thing."""
@@ -26,13 +26,17 @@ class Mover(nn.Module):
     thing's own place, its last moves, and the actions. Scores are sums of one for the way down and one
     for the way right, each by itself, against the last moves and against their mirror images, so that going
     on and bouncing off are learned at all speeds at once; and one for each single move.
+
+    A thing's colour may depend on the row that it flies in, as on consoles that draw line by line.
     """
 
     CHANNELS, HIDDEN, SIDE = 64, 256, 4
 
-    def __init__(self, colours: int, actions: int, earlier: int) -> None:
+    def __init__(self, colours: int, rows: int, actions: int, earlier: int) -> None:
         super().__init__()
         self.colours = colours
+        self.shades_HPP = nn.Parameter(4 * torch.eye(colours).repeat(rows, 1, 1))
+        """Logits of the colour in each row, given that before."""
         wide = 2 * self.CHANNELS
         cells = WINDOW[0] * WINDOW[1] // (2 * self.SIDE) ** 2
         self.pixels = FramePatches(2 * self.SIDE**2, colours + 1, self.CHANNELS)
@@ -82,8 +86,30 @@ class Mover(nn.Module):
             return scores_ZK.unflatten(0, (B, G))
         return scores_ZK.new_zeros(B * G, MOVES + 1).index_put((rows_Z,), scores_ZK).unflatten(0, (B, G))
 
-    def loss(self, scores_BGK: Tensor, truth_BG: Tensor) -> Tensor:
-        """Mean cross-entropy, in nats, over the things of which it is clear where they went."""
+    def shades(self, things: Things, moves_BG: Tensor) -> Tensor:
+        """Logits (B, G, X, P) of the colours of the things' pixels after these moves."""
+        rows_BGX = arrived(things, moves_BG)[..., 0].clamp(0, len(self.shades_HPP) - 1)
+        return self.shades_HPP[rows_BGX, things.colours_BGX.long().clamp(max=self.colours - 1)]
+
+    def carry(self, present_BHW: Tensor, things: Things, moves_BG: Tensor) -> Tensor:
+        """The present with its things moved, in the likeliest colours, classes uint8 (B, H, W)."""
+        return carry_on(present_BHW, things, moves_BG, self.shades(things, moves_BG).argmax(-1))
+
+    def loss(self, scores_BGK: Tensor, things: Things, truth_BG: Tensor, next_BHW: Tensor) -> Tensor:
+        """Mean cross-entropy, in nats, of where things went, where that is clear, and of their colours."""
+        return self._loss_of_moves(scores_BGK, truth_BG) + self._loss_of_shades(things, truth_BG, next_BHW)
+
+    def _loss_of_shades(self, things: Things, truth_BG: Tensor, next_BHW: Tensor) -> Tensor:
+        colours_BGX = colours_at(next_BHW, arrived(things, truth_BG))
+        known_BG = (truth_BG != UNCLEAR) & (truth_BG != GONE)
+        known_BGX = known_BG[..., None] & things.held_BGX & (colours_BGX < self.colours)
+        logits_YP = self.shades(things, truth_BG).flatten(0, 2).float()
+        targets_Y = colours_BGX.long().clamp(max=self.colours - 1).flatten()
+        losses_Y = F.cross_entropy(logits_YP, targets_Y, reduction="none")
+        return (losses_Y * known_BGX.flatten()).sum() / known_BGX.sum().clamp(min=1)
+
+    @staticmethod
+    def _loss_of_moves(scores_BGK: Tensor, truth_BG: Tensor) -> Tensor:
         clear_BG = truth_BG != UNCLEAR
         losses_X = F.cross_entropy(
             scores_BGK.flatten(0, 1), truth_BG.clamp(min=0).flatten(), reduction="none"

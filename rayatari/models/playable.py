@@ -15,7 +15,7 @@ from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.mover import Mover
-from rayatari.models.things import GONE, UNCLEAR, carry_on, find_things, over, true_moves
+from rayatari.models.things import GONE, UNCLEAR, find_things, over, true_moves
 from rayatari.models.windows import Lesson
 
 
@@ -56,7 +56,11 @@ class PlayableWorld(nn.Module):
         if self.action.before is not None:
             zero(self.action.before[-1])
         self.heads = OutcomeHeads(channels, world.cells, rewards, lives)
-        self.mover = Mover(world.codec.colors, actions, self.earlier) if sizes.things else None
+        self.mover = (
+            Mover(world.codec.colors, world.codec.padded_shape[0], actions, self.earlier)
+            if sizes.things
+            else None
+        )
         world.encoder.requires_grad_(False)
         if config.through == "codes":
             world.requires_grad_(False)
@@ -125,7 +129,7 @@ class PlayableWorld(nn.Module):
         if self.mover is not None:
             things = find_things(past_BTHW, self.world.config.model.things)
             moves_BG = self.mover(past_BTHW, things, actions_BM).argmax(-1)
-            ahead_BHW = carry_on(past_BTHW[:, -1], things, moves_BG)
+            ahead_BHW = self.mover.carry(past_BTHW[:, -1], things, moves_BG)
         return self.world.decoder.look(past_BTHW, ahead_BHW)
 
     def _taught_ahead(
@@ -145,10 +149,10 @@ class PlayableWorld(nn.Module):
         truth_BG = true_moves(things, clean_BTHW[:, -1], lesson.next_BHW)
         scores_BGK = self.mover(clean_BTHW, things, actions_BM)
         moves_BG = torch.where(truth_BG == UNCLEAR, scores_BGK.argmax(-1), truth_BG)
-        ahead_BHW = over(past_BTHW, clean_BTHW, carry_on(clean_BTHW[:, -1], things, moves_BG))
+        ahead_BHW = over(past_BTHW, clean_BTHW, self.mover.carry(clean_BTHW[:, -1], things, moves_BG))
         ghost_BG = (truth_BG == GONE) & ((truth_BG >= 0) & (truth_BG < GONE)).any(1, keepdim=True)
         taught_BG = truth_BG.masked_fill(lesson.own_B[:, None] & ~ghost_BG, UNCLEAR)
-        return ahead_BHW, {"thing": self.mover.loss(scores_BGK, taught_BG)}
+        return ahead_BHW, {"thing": self.mover.loss(scores_BGK, things, taught_BG, lesson.next_BHW)}
 
     def _predict(
         self, past_BTHW: Tensor, actions_BM: Tensor, true_BN: Tensor, hidden_BN: Tensor,

@@ -147,12 +147,11 @@ def find_things(past_BTHW: Tensor, groups: int) -> Things:
     share_BGG = _overlap(was_at_BGX2, held_BGX, earlier_BGX2, earlier_held_BGX)
     most_BG, which_BG = share_BGG.max(2)
     before_BG2 = earlier_BG2.gather(1, which_BG[..., None].expand(-1, -1, 2)) * (most_BG > 0.5)[..., None]
-    flat_BY2 = places_BGX2.flatten(1, 2)
     return Things(
         places_BGX2=places_BGX2,
         held_BGX=held_BGX,
-        colours_BGX=_colours(present_BHW, flat_BY2).view(held_BGX.shape),
-        covered_BGX=_colours(before_BHW, flat_BY2).view(held_BGX.shape),
+        colours_BGX=colours_at(present_BHW, places_BGX2),
+        covered_BGX=colours_at(before_BHW, places_BGX2),
         moves_BG22=torch.stack([moves_BG2, before_BG2], 2) * held_BGX.any(-1)[..., None, None],
     )
 
@@ -169,8 +168,7 @@ def true_moves(things: Things, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
     share_BGG = _overlap(things.places_BGX2, things.held_BGX, came_from_BGX2, step.held_BGX)
     most_BG, which_BG = share_BGG.max(2)
     number_BG, _ = _number(step.moves_BG2.gather(1, which_BG[..., None].expand(-1, -1, 2)))
-    flat_BY2 = things.places_BGX2.flatten(1, 2)
-    stays_BGX = _colours(next_BHW, flat_BY2).view(things.held_BGX.shape) == things.colours_BGX
+    stays_BGX = colours_at(next_BHW, things.places_BGX2) == things.colours_BGX
     full_BG, still_BG = things.held_BGX.sum(-1), (stays_BGX & things.held_BGX).sum(-1)
     at_rest_BG = torch.where(4 * still_BG < full_BG, GONE, UNCLEAR)
     at_rest_BG = torch.where(still_BG == full_BG, MOVES // 2, at_rest_BG)
@@ -187,32 +185,41 @@ def _overlap(ours_BGX2: Tensor, held_BGX: Tensor, theirs_BGX2: Tensor, theirs_he
     return both_BGG / smaller_BGG.clamp(min=1)
 
 
-def carry_on(present_BHW: Tensor, things: Things, moves_BG: Tensor) -> Tensor:
+def carry_on(
+    present_BHW: Tensor, things: Things, moves_BG: Tensor, colours_BGX: Tensor | None = None
+) -> Tensor:
     """The present with its things moved, classes uint8 (B, H, W); ``UNCLEAR`` ones stay.
 
-    Where a thing was stands what it had covered.
+    Where a thing was stands what it had covered. ``colours`` are those that it comes to have, if not its own.
     """
     B, H, W = present_BHW.shape
+    colours_BGX = things.colours_BGX if colours_BGX is None else colours_BGX
     goes_BGX = things.held_BGX & ((moves_BG != UNCLEAR) & (moves_BG != MOVES // 2))[..., None]
     shown_BGX = goes_BGX & (moves_BG != GONE)[..., None]
-    arrived_BGX2 = things.places_BGX2 + _way(moves_BG.clamp(0, MOVES - 1))[:, :, None]
+    arrived_BGX2 = arrived(things, moves_BG)
     spare = H * W  # a pixel for all that shows nothing
     drawn_BX = F.pad(present_BHW.flatten(1), (0, 1))
-    for places_BGX2, colours_BGX, counts_BGX in (
+    for places_BGX2, new_BGX, counts_BGX in (
         (things.places_BGX2, things.covered_BGX, goes_BGX),
-        (arrived_BGX2, things.colours_BGX, shown_BGX),
+        (arrived_BGX2, colours_BGX, shown_BGX),
     ):
         row_BGX, column_BGX = places_BGX2.unbind(-1)
         inside_BGX = (row_BGX >= 0) & (row_BGX < H) & (column_BGX >= 0) & (column_BGX < W)
         flat_BGX = torch.where(counts_BGX & inside_BGX, row_BGX * W + column_BGX, spare)
-        drawn_BX = drawn_BX.scatter(1, flat_BGX.flatten(1), colours_BGX.flatten(1))
+        drawn_BX = drawn_BX.scatter(1, flat_BGX.flatten(1), new_BGX.flatten(1).to(drawn_BX.dtype))
     return drawn_BX[:, :-1].view(B, H, W)
 
 
 def truly_ahead(past_BTHW: Tensor, next_BHW: Tensor, groups: int) -> Tensor:
     """The present with its things where they are next, classes uint8 (B, H, W)."""
     things = find_things(past_BTHW, groups)
-    return carry_on(past_BTHW[:, -1], things, true_moves(things, past_BTHW[:, -1], next_BHW))
+    moves_BG = true_moves(things, past_BTHW[:, -1], next_BHW)
+    return carry_on(past_BTHW[:, -1], things, moves_BG, colours_at(next_BHW, arrived(things, moves_BG)))
+
+
+def arrived(things: Things, moves_BG: Tensor) -> Tensor:
+    """Row and column of the things' pixels after these moves, int64 (B, G, X, 2)."""
+    return things.places_BGX2 + _way(moves_BG.clamp(0, MOVES - 1))[:, :, None]
 
 
 def over(shown_BTHW: Tensor, past_BTHW: Tensor, ahead_BHW: Tensor) -> Tensor:
@@ -298,6 +305,11 @@ def _alike(first_BNK: Tensor, second_BNK: Tensor) -> Tensor:
     both_BNN = first_BNK @ second_BNK.transpose(1, 2)
     either_BNN = first_BNK.sum(2)[..., None] + second_BNK.sum(2)[:, None] - both_BNN
     return (both_BNN / either_BNN.clamp(min=1)) ** 2
+
+
+def colours_at(frame_BHW: Tensor, at_BGX2: Tensor) -> Tensor:
+    """The classes at the rows and columns of things' pixels, (B, G, X); ``OUTSIDE`` beyond the frame."""
+    return _colours(frame_BHW, at_BGX2.flatten(1, 2)).view(at_BGX2.shape[:-1])
 
 
 def _colours(frame_BHW: Tensor, at_BN2: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
 from rayatari.models.mover import Mover
 from rayatari.models.neural_game import GameModel
-from rayatari.models.things import UNCLEAR, carry_on, find_things, number_of, true_moves
+from rayatari.models.things import UNCLEAR, find_things, number_of, true_moves
 from rayatari.models.windows import Lesson, Windows
 from rayatari.paths import stage_dir
 from rayatari.training.pictures import prediction_sheet
@@ -40,11 +40,12 @@ class MoverLesson(nn.Module):
         things = find_things(lesson.past_BTHW, self.groups)
         truth_BG = true_moves(things, lesson.present_BHW, lesson.next_BHW)
         scores_BGK = self.mover(lesson.past_BTHW, things, lesson.actions_BM)
-        loss, chosen_BG = self.mover.loss(scores_BGK, truth_BG), scores_BGK.argmax(-1)
+        loss = self.mover.loss(scores_BGK, things, truth_BG, lesson.next_BHW)
+        chosen_BG = scores_BGK.argmax(-1)
         clear_BG = truth_BG != UNCLEAR
         right = ((chosen_BG == truth_BG) & clear_BG).sum() / clear_BG.sum()
         logs = {"loss": loss.detach(), "right": right, "things": clear_BG.float().sum(1).mean()}
-        return loss, logs, carry_on(lesson.present_BHW, things, chosen_BG)
+        return loss, logs, self.mover.carry(lesson.present_BHW, things, chosen_BG)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ class ThingsTask(StageTask):
 
     def build(self) -> MoverLesson:
         """That of the neural game to begin from, if it has one, or an untrained mover."""
-        mover = Mover(self.codec.colors, len(self.info.action_names), self.earlier)
+        mover = Mover(
+            self.codec.colors, self.codec.padded_shape[0], len(self.info.action_names), self.earlier
+        )
         if start := self.config.mapper.start_from:
             begun = begun_weights(start, self.info.game, GameModel.describe(self.config, self.info))
             if known := _of_mover(begun):
@@ -106,7 +109,7 @@ class ThingsTask(StageTask):
         actions_BM = torch.cat([shown.earlier_BM, shown.actions_BT[:, self.history - 1 :]], 1)
         things = find_things(past_BTHW, model.groups)
         chosen_BG = model.mover(past_BTHW, things, actions_BM).argmax(-1)
-        ahead_BHW = carry_on(past_BTHW[:, -1], things, chosen_BG)
+        ahead_BHW = model.mover.carry(past_BTHW[:, -1], things, chosen_BG)
         return prediction_sheet(decode(past_BTHW[:, -1]), decode(next_BHW), [decode(ahead_BHW)])
 
 

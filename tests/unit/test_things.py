@@ -196,14 +196,14 @@ def test_a_game_does_not_depend_on_those_it_shares_a_batch_with() -> None:
 def mover_that_differs() -> Mover:
     """An untrained mover whose scores are not all alike."""
     torch.manual_seed(0)
-    mover = Mover(4, 4, 0)
+    mover = Mover(4, 96, 4, 0)
     for layer in (*mover.tables, mover.single):
         nn.init.normal_(layer.weight, std=0.05)
     return mover
 
 
 def test_an_untrained_mover_has_all_things_go_on() -> None:
-    past, mover = random_films(), Mover(4, 4, 0)
+    past, mover = random_films(), Mover(4, 96, 4, 0)
     found = find_things(past, 2)
     chosen = mover(past, found, torch.zeros(4, 1, dtype=torch.long)).argmax(-1)
     assert torch.equal(chosen[found.there], number_of(found.moves_BG22[:, :, 0])[found.there])
@@ -231,27 +231,45 @@ def test_a_mover_learns_to_go_on_and_to_bounce() -> None:
         return torch.cat(pasts), torch.cat(nexts)
 
     torch.manual_seed(0)
-    mover = Mover(4, 4, 0)
+    mover = Mover(4, 96, 4, 0)
     optimizer = torch.optim.Adam(mover.parameters(), lr=2e-3)
 
-    def look(speeds: tuple[int, ...], size: int) -> tuple[Tensor, Tensor]:
+    def look(speeds: tuple[int, ...], size: int) -> tuple[Tensor, Tensor, Tensor]:
         past, following = batch(speeds, size)
         found = find_things(past, 1)
-        return mover(past, found, torch.zeros(size, 1, dtype=torch.long)), true_moves(
-            found, past[:, -1], following
+        scores, truth = (
+            mover(past, found, torch.zeros(size, 1, dtype=torch.long)),
+            true_moves(found, past[:, -1], following),
         )
+        right = (scores.argmax(-1) == truth)[truth != UNCLEAR].float().mean()
+        return mover.loss(scores, found, truth, following), right, truth
 
     for _ in range(40):
-        scores, truth = look((3, 7), 8)
         optimizer.zero_grad()
-        mover.loss(scores, truth).backward()
+        look((3, 7), 8)[0].backward()
         optimizer.step()
     with torch.no_grad():
-        scores, truth = look((3, 7), 64)
-        assert (scores.argmax(-1) == truth)[truth != UNCLEAR].float().mean() > 0.9
-        scores, truth = look((4, 6), 64)
-        at_other_speeds = (scores.argmax(-1) == truth)[truth != UNCLEAR].float().mean()
-    assert at_other_speeds > 0.6, "what is learned of going on holds for all speeds"
+        assert look((3, 7), 64)[1] > 0.9
+        assert look((4, 6), 64)[1] > 0.6, "what is learned of going on holds for all speeds"
+
+
+def test_a_mover_learns_the_colours_of_the_rows_that_things_fly_through() -> None:
+    past = film(screen(ball_at(30, 40)), screen(ball_at(36, 44)))
+    following = screen(ball_at(42, 48, BAND))
+    found, mover = find_things(past, 1), Mover(4, 96, 4, 0)
+    truth = true_moves(found, past[:, -1], following)
+    assert torch.equal(mover.carry(past[:, -1], found, truth), screen(ball_at(42, 48)))
+    optimizer = torch.optim.Adam(mover.parameters(), lr=0.5)
+    for _ in range(20):
+        optimizer.zero_grad()
+        mover.loss(
+            mover(past, found, torch.zeros(1, 1, dtype=torch.long)), found, truth, following
+        ).backward()
+        optimizer.step()
+    assert torch.equal(mover.carry(past[:, -1], found, truth), following)
+    assert torch.equal(
+        mover.carry(past[:, -1], found, torch.tensor([[move(16, 0)]])), screen(ball_at(52, 44))
+    )
 
 
 def flying(own: bool = False) -> Lesson:
