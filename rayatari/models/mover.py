@@ -25,12 +25,12 @@ class Mover(nn.Module):
     It sees the last two frames in a window around the thing, pixel by pixel in the same place whatever the
     thing's own place, its last moves, and the actions. Scores are sums of one for the way down and one
     for the way right, each by itself, against the last moves and against their mirror images, so that going
-    on and bouncing off are learned at all speeds at once; and one for each single move.
+    on and bouncing off are learned at all speeds at once.
 
     A thing's colour may depend on the row that it flies in, as on consoles that draw line by line.
     """
 
-    CHANNELS, HIDDEN, SIDE = 64, 256, 4
+    CHANNELS, SQUEEZED, HIDDEN, SIDE = 64, 32, 256, 4
 
     def __init__(self, colours: int, rows: int, actions: int, earlier: int) -> None:
         super().__init__()
@@ -42,15 +42,16 @@ class Mover(nn.Module):
         self.pixels = FramePatches(2 * self.SIDE**2, colours + 1, self.CHANNELS)
         self.blocks = nn.Sequential(
             ResidualBlock(self.CHANNELS), ResidualBlock(self.CHANNELS), Downsample(self.CHANNELS, wide),
-            ResidualBlock(wide), nn.SiLU(), nn.Flatten(), nn.Linear(wide * cells, self.HIDDEN),
+            ResidualBlock(wide), nn.SiLU(), nn.Conv2d(wide, self.SQUEEZED, 1), nn.SiLU(), nn.Flatten(),
+            nn.Linear(self.SQUEEZED * cells, self.HIDDEN),
         )  # fmt: skip
         self.moved = nn.Linear(2 * sum(GRID), self.HIDDEN)
         self.place = nn.Linear(2, self.HIDDEN)
         self.action = ActionFeatures(actions, earlier, self.HIDDEN)
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(self.HIDDEN, self.HIDDEN), nn.SiLU())
         self.tables = nn.ModuleList(nn.Linear(self.HIDDEN, size + 3 * (2 * size - 1)) for size in GRID)
-        self.single = nn.Linear(self.HIDDEN, MOVES + 1)
-        for layer in (*self.tables, self.single):
+        self.gone = nn.Linear(self.HIDDEN, 1)
+        for layer in (*self.tables, self.gone):
             zero(layer)
         with torch.no_grad():  # an untrained mover has all things go on
             for table, size in zip(self.tables, GRID, strict=True):
@@ -81,7 +82,7 @@ class Mover(nn.Module):
             for axis, table in enumerate(self.tables)
         )
         plane_ZV = (down_Zi[:, :, None] + right_Zj[:, None]).flatten(1)
-        scores_ZK = self.single(mixed_ZF).float() + F.pad(plane_ZV, (0, 1))
+        scores_ZK = torch.cat([plane_ZV, self.gone(mixed_ZF).float()], 1)
         if len(rows_Z) == B * G:
             return scores_ZK.unflatten(0, (B, G))
         return scores_ZK.new_zeros(B * G, MOVES + 1).index_put((rows_Z,), scores_ZK).unflatten(0, (B, G))

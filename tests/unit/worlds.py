@@ -44,7 +44,7 @@ def small_playable(config: MapperConfig = MAPPER, world: WorldConfig = WORLD) ->
         for layer in (flow.came, flow.arrives) if (flow := model.world.decoder.flow) else ():
             for parameter in layer.parameters():
                 torch.nn.init.normal_(parameter, std=2.0)
-        for layer in (*model.mover.tables, model.mover.single) if model.mover else ():
+        for layer in (*model.mover.tables, model.mover.gone) if model.mover else ():
             torch.nn.init.normal_(layer.weight, std=0.05)
     return model
 
