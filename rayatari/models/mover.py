@@ -35,9 +35,10 @@ class Mover(nn.Module):
     def __init__(self, colours: int, rows: int, actions: int, earlier: int) -> None:
         super().__init__()
         self.colours = colours
-        self.shades_HPP = nn.Parameter(0.1 * torch.eye(colours).repeat(rows, 1, 1))
-        """Logits of the colour in each row, given that before, over ``SHADES``: a row is seldom met, so that
-        each time has to count."""
+        self.shades_HP = nn.Parameter(torch.zeros(rows, colours))
+        """Logits of the colour in each row, over ``SHADES``: a row is seldom met, so each time has to count."""
+        self.own_PP = nn.Parameter(0.1 * torch.eye(colours))
+        """The same for each colour before."""
         wide = 2 * self.CHANNELS
         cells = WINDOW[0] * WINDOW[1] // (2 * self.SIDE) ** 2
         self.pixels = FramePatches(2 * self.SIDE**2, colours + 1, self.CHANNELS)
@@ -90,8 +91,9 @@ class Mover(nn.Module):
 
     def shades(self, things: Things, moves_BG: Tensor) -> Tensor:
         """Logits (B, G, X, P) of the colours of the things' pixels after these moves."""
-        rows_BGX = arrived(things, moves_BG)[..., 0].clamp(0, len(self.shades_HPP) - 1)
-        return self.SHADES * self.shades_HPP[rows_BGX, things.colours_BGX.long().clamp(max=self.colours - 1)]
+        rows_BGX = arrived(things, moves_BG)[..., 0].clamp(0, len(self.shades_HP) - 1)
+        own_BGX = things.colours_BGX.long().clamp(max=self.colours - 1)
+        return self.SHADES * (self.shades_HP[rows_BGX] + self.own_PP[own_BGX])
 
     def carry(self, present_BHW: Tensor, things: Things, moves_BG: Tensor) -> Tensor:
         """The present with its things moved, in the likeliest colours, classes uint8 (B, H, W)."""
