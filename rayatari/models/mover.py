@@ -36,7 +36,7 @@ class Mover(nn.Module):
         super().__init__()
         self.colours = colours
         self.shades_HP = nn.Parameter(torch.zeros(rows, colours))
-        """Logits of the colour in each row, over ``SHADES``: a row is seldom met, so each time has to count."""
+        """Logits of the colour in each row, over ``SHADES``: rows are seldom met, so each time counts."""
         self.own_PP = nn.Parameter(0.1 * torch.eye(colours))
         """The same for each colour before."""
         wide = 2 * self.CHANNELS
