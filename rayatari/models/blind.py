@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rayatari.config.world import ModelConfig
 from rayatari.models.decoder import Decoder, Sight
 from rayatari.models.frames import FramePatches, to_patches
+from rayatari.models.things import Ahead
 
 
 class BlindDecoder(Decoder):
@@ -28,9 +29,9 @@ class BlindDecoder(Decoder):
         del self.copy
         self.register_buffer("copy", torch.zeros(()))
 
-    def look(self, past_BTHW: Tensor, ahead_BHW: Tensor | None = None) -> Sight:
+    def look(self, past_BTHW: Tensor, ahead: Ahead | None = None) -> Sight:
         """The glance at the present in place of the past's features; these are the only "skip" left."""
-        seen = super().look(past_BTHW, ahead_BHW)
+        seen = super().look(past_BTHW, ahead)
         fine_BChw = self.glance(to_patches(past_BTHW[:, -1:], self.patch)).permute(0, 3, 1, 2)
         coarse_BChw = F.interpolate(F.silu(fine_BChw), self.grid, mode="bilinear", align_corners=False)
         return Sight(self.context(coarse_BChw), (seen.past_BChw,), seen.last_BhwS)

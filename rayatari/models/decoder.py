@@ -20,6 +20,7 @@ from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
 from rayatari.models.frames import FramePatches, from_patches, likeliest, one_hot, to_patches
 from rayatari.models.losses import palette_loss
 from rayatari.models.moves import Flow, MoveChoice, MovedDrawing
+from rayatari.models.things import Ahead
 
 CERTAIN = 10.0
 """Logit of a colour that is decided, against 0 for all others."""
@@ -39,6 +40,8 @@ class Sight:
     """Which moves go on to each patch, where the decoder knows of flow."""
     decided_BhwS: Tensor | None = None
     """Which pixels things leave or come to, where the decoder is told of things, bool."""
+    barred_BhwS: Tensor | None = None
+    """1 + the class that must not be drawn there, beside things of that class; 0 bars none; uint8."""
 
     def split(self) -> list["Sight"]:
         """The sight of each sample, as a batch of one."""
@@ -54,15 +57,16 @@ class Sight:
         return sights[0]._of([torch.cat(part) for part in parts])
 
     def _tensors(self) -> list[Tensor]:
-        told = [tensor for tensor in (self.arriving_BhwM, self.decided_BhwS) if tensor is not None]
-        return [self.past_BChw, self.last_BhwS, *self.skips, *told]
+        told = (self.arriving_BhwM, self.decided_BhwS, self.barred_BhwS)
+        return [self.past_BChw, self.last_BhwS, *self.skips, *(part for part in told if part is not None)]
 
     def _of(self, tensors: Sequence[Tensor]) -> "Sight":
         """The sight that such tensors belong to, in the order of :meth:`_tensors`."""
         past, last, *skips = tensors
+        barred = None if self.barred_BhwS is None else skips.pop()
         decided = None if self.decided_BhwS is None else skips.pop()
         arriving = None if self.arriving_BhwM is None else skips.pop()
-        return Sight(past, tuple(skips), last, arriving, decided)
+        return Sight(past, tuple(skips), last, arriving, decided, barred)
 
 
 @dataclass(frozen=True)
@@ -121,13 +125,13 @@ class Decoder(nn.Module):
             if layer is not None:
                 zero(layer)
 
-    def look(self, past_BTHW: Tensor, ahead_BHW: Tensor | None = None) -> Sight:
+    def look(self, past_BTHW: Tensor, ahead: Ahead | None = None) -> Sight:
         """Take in the last T = history frames, classes uint8 (B, T, H, W).
 
-        ``ahead`` (B, H, W) is the last one with its small things already moved on, for a decoder that is
-        told of things: it then takes the last frame's place as what is copied, and the pixels that they leave
-        or come to are decided. Patches near to those are drawn by weights of their own, which begin by
-        copying: who draws balls by other means must not draw a second one there.
+        ``ahead`` says where their things are next, to a decoder that is told of things. That frame then
+        takes the last one's place as what is copied, and pixels that things leave or come to are decided.
+        Patches near to those are drawn by weights of their own, which begin by copying: who draws balls by
+        other means must not draw a second one there.
         """
         patches_BhwX = to_patches(past_BTHW, self.patch)
         features_BhwC, arriving_BhwM = self.patches(patches_BhwX), None
@@ -135,11 +139,12 @@ class Decoder(nn.Module):
             past_BhwTS = patches_BhwX.unflatten(3, (-1, self.patch**2))
             flow_BhwC, arriving_BhwM = self.flow(past_BhwTS, self.choice.offsets_M2)
             features_BhwC = features_BhwC + flow_BhwC
-        last_BhwS, decided_BhwS = patches_BhwX[..., -(self.patch**2) :], None
+        last_BhwS, decided_BhwS, barred_BhwS = patches_BhwX[..., -(self.patch**2) :], None, None
         if self.ahead is not None:
             present_BhwS = last_BhwS
-            if ahead_BHW is not None:
-                last_BhwS = to_patches(ahead_BHW[:, None], self.patch)
+            if ahead is not None:
+                last_BhwS = to_patches(ahead.frame_BHW[:, None], self.patch)
+                barred_BhwS = to_patches(ahead.rims_BHW[:, None], self.patch)
             decided_BhwS = last_BhwS != present_BhwS
             features_BhwC = features_BhwC + self.ahead(last_BhwS)
         x = features_BhwC.permute(0, 3, 1, 2) + self.position
@@ -149,7 +154,7 @@ class Decoder(nn.Module):
             skips.append(x)
             x = down(x)
         past_BChw = self.down_blocks[-1](x)
-        return Sight(past_BChw, tuple(skips), last_BhwS, arriving_BhwM, decided_BhwS)
+        return Sight(past_BChw, tuple(skips), last_BhwS, arriving_BhwM, decided_BhwS, barred_BhwS)
 
     def enter_codes(self, vectors_BND: Tensor, shown_B: Tensor | None = None) -> Tensor:
         """Code vectors as bottleneck input (B, C, h, w); samples that are not ``shown`` get none."""
@@ -191,6 +196,9 @@ class Decoder(nn.Module):
         if sight.decided_BhwS is not None:
             decided_Bhw1S = sight.decided_BhwS[..., None, :]
             logits_BhwPS = torch.where(decided_Bhw1S, CERTAIN * last_BhwPS, logits_BhwPS)
+        if sight.barred_BhwS is not None:
+            barred_BhwPS = one_hot(sight.barred_BhwS, self.colors + 1)[..., 1:, :] > last_BhwPS
+            logits_BhwPS = logits_BhwPS.masked_fill(barred_BhwPS, -3 * CERTAIN)
         return PaintedDrawing(logits_BhwPS)
 
     def draw_frame(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
@@ -212,6 +220,9 @@ class Decoder(nn.Module):
         frame_BhwS = frame_SM.T.reshape(B, h, w, S)
         if sight.decided_BhwS is not None:
             frame_BhwS = torch.where(sight.decided_BhwS, sight.last_BhwS.to(torch.uint8), frame_BhwS)
+        if sight.barred_BhwS is not None:
+            barred_BhwS = sight.barred_BhwS == frame_BhwS + 1
+            frame_BhwS = torch.where(barred_BhwS, sight.last_BhwS.to(torch.uint8), frame_BhwS)
         return from_patches(frame_BhwS, self.patch)
 
     def _rise(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from rayatari.models.frames import FrameCodec, corrupt, to_patches
 from rayatari.models.losses import changed_error, near_motion, pixel_error, pixel_weights
 from rayatari.models.perceptual import Perception
 from rayatari.models.quantizer import code_perplexity, make_quantizer
-from rayatari.models.things import over, truly_ahead
+from rayatari.models.things import Ahead, truly_ahead
 from rayatari.models.windows import Lesson
 
 
@@ -76,7 +76,8 @@ class LatentActionModel(nn.Module):
         random_B = torch.rand(len(past_BTHW), generator=generator, device=generator.device)
         shown_B = random_B >= self.config.code_dropout
         damaged_BTHW = corrupt(past_BTHW, self.config.corruption, generator)
-        sight = self.decoder.look(damaged_BTHW, self.carried(past_BTHW, next_BHW, damaged_BTHW))
+        ahead = self.carried(past_BTHW, next_BHW)
+        sight = self.decoder.look(damaged_BTHW, ahead.over(damaged_BTHW, past_BTHW) if ahead else None)
         mixed_BChw = self.decoder.mix(sight, self.decoder.enter_codes(found.vectors_BND, shown_B))
         drawing = self.decoder.draw(sight, mixed_BChw)
 
@@ -125,25 +126,17 @@ class LatentActionModel(nn.Module):
         codes_BN: Tensor = self.quantizer(self.encoder(present_BHW, next_BHW)).codes_BN
         return codes_BN
 
-    def carried(
-        self, past_BTHW: Tensor, next_BHW: Tensor, damaged_BTHW: Tensor | None = None
-    ) -> Tensor | None:
-        """The present with its things where they are next, (B, H, W), where the model is told of things.
-
-        All but the things is as in the ``damaged`` past, if there is one.
-        """
+    def carried(self, past_BTHW: Tensor, next_BHW: Tensor) -> Ahead | None:
+        """The things of the past where they are in the next frame, where the model is told of things."""
         groups = self.config.model.things
-        if not groups:
-            return None
-        ahead_BHW = truly_ahead(past_BTHW, next_BHW, groups)
-        return ahead_BHW if damaged_BTHW is None else over(damaged_BTHW, past_BTHW, ahead_BHW)
+        return truly_ahead(past_BTHW, next_BHW, groups) if groups else None
 
-    def predict(self, past_BTHW: Tensor, codes_BN: Tensor | None, ahead_BHW: Tensor | None = None) -> Tensor:
+    def predict(self, past_BTHW: Tensor, codes_BN: Tensor | None, ahead: Ahead | None = None) -> Tensor:
         """The most likely next frame, classes uint8 (B, H, W), with given codes or with none.
 
         ``ahead`` is what :meth:`carried` gives.
         """
-        sight = self.decoder.look(past_BTHW, ahead_BHW)
+        sight = self.decoder.look(past_BTHW, ahead)
         if codes_BN is None:
             shown_B = torch.zeros(len(past_BTHW), dtype=torch.bool, device=past_BTHW.device)
             codes_BN = torch.zeros(len(past_BTHW), self.cells, dtype=torch.long, device=past_BTHW.device)

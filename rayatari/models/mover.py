@@ -11,7 +11,18 @@ from rayatari.models.blocks import Downsample, ResidualBlock, zero
 from rayatari.models.frames import FramePatches
 from rayatari.models.hardware import follows_data
 from rayatari.models.mapper import ActionFeatures
-from rayatari.models.things import GONE, GRID, MOVES, REACH, UNCLEAR, Things, arrived, carry_on, colours_at
+from rayatari.models.things import (
+    GONE,
+    GRID,
+    MOVES,
+    REACH,
+    UNCLEAR,
+    Ahead,
+    Things,
+    arrived,
+    carry_on,
+    colours_at,
+)
 
 WINDOW = (48, 56)
 """Height and width of what is seen around a thing."""
@@ -95,8 +106,8 @@ class Mover(nn.Module):
         own_BGX = things.colours_BGX.long().clamp(max=self.colours - 1)
         return self.SHADES * (self.shades_HP[rows_BGX] + self.own_PP[own_BGX])
 
-    def carry(self, present_BHW: Tensor, things: Things, moves_BG: Tensor) -> Tensor:
-        """The present with its things moved, in the likeliest colours, classes uint8 (B, H, W)."""
+    def carry(self, present_BHW: Tensor, things: Things, moves_BG: Tensor) -> Ahead:
+        """The things of the present moved, in the likeliest colours."""
         return carry_on(present_BHW, things, moves_BG, self.shades(things, moves_BG).argmax(-1))
 
     def loss(self, scores_BGK: Tensor, things: Things, truth_BG: Tensor, next_BHW: Tensor) -> Tensor:

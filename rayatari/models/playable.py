@@ -15,7 +15,7 @@ from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.mover import Mover
-from rayatari.models.things import GONE, UNCLEAR, find_things, over, true_moves
+from rayatari.models.things import GONE, UNCLEAR, Ahead, find_things, true_moves
 from rayatari.models.windows import Lesson
 
 
@@ -82,8 +82,8 @@ class PlayableWorld(nn.Module):
             true_BN = self.world.true_codes(lesson.present_BHW, lesson.next_BHW)
         hidden_BN = self._training_mask(true_BN, generator)
         actions_BM = self._forget(lesson.actions_BM, generator)
-        ahead_BHW, thing_loss = self._taught_ahead(lesson, past_BTHW, actions_BM)
-        predicted = self._predict(past_BTHW, actions_BM, true_BN, hidden_BN, ahead_BHW)
+        ahead, thing_loss = self._taught_ahead(lesson, past_BTHW, actions_BM)
+        predicted = self._predict(past_BTHW, actions_BM, true_BN, hidden_BN, ahead)
         parts = self._losses(predicted, past_BTHW, lesson.next_BHW, true_BN, hidden_BN, progress)
         parts |= self._outcome_losses(predicted, lesson) | thing_loss
         loss = self._weigh(parts)
@@ -125,16 +125,16 @@ class PlayableWorld(nn.Module):
 
     def look(self, past_BTHW: Tensor, actions_BM: Tensor) -> Sight:
         """What the decoder sees of the past; where it is told of things, ``actions`` decide where they go."""
-        ahead_BHW = None
+        ahead = None
         if self.mover is not None:
             things = find_things(past_BTHW, self.world.config.model.things)
             moves_BG = self.mover(past_BTHW, things, actions_BM).argmax(-1)
-            ahead_BHW = self.mover.carry(past_BTHW[:, -1], things, moves_BG)
-        return self.world.decoder.look(past_BTHW, ahead_BHW)
+            ahead = self.mover.carry(past_BTHW[:, -1], things, moves_BG)
+        return self.world.decoder.look(past_BTHW, ahead)
 
     def _taught_ahead(
         self, lesson: Lesson, past_BTHW: Tensor, actions_BM: Tensor
-    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+    ) -> tuple[Ahead | None, dict[str, Tensor]]:
         """The present with its things where they go, and how wrong the mover was about it.
 
         They go where they are in the real next frame, so that all else is learned beside things in their
@@ -149,17 +149,17 @@ class PlayableWorld(nn.Module):
         truth_BG = true_moves(things, clean_BTHW[:, -1], lesson.next_BHW)
         scores_BGK = self.mover(clean_BTHW, things, actions_BM)
         moves_BG = torch.where(truth_BG == UNCLEAR, scores_BGK.argmax(-1), truth_BG)
-        ahead_BHW = over(past_BTHW, clean_BTHW, self.mover.carry(clean_BTHW[:, -1], things, moves_BG))
+        ahead = self.mover.carry(clean_BTHW[:, -1], things, moves_BG).over(past_BTHW, clean_BTHW)
         ghost_BG = (truth_BG == GONE) & ((truth_BG >= 0) & (truth_BG < GONE)).any(1, keepdim=True)
         taught_BG = truth_BG.masked_fill(lesson.own_B[:, None] & ~ghost_BG, UNCLEAR)
-        return ahead_BHW, {"thing": self.mover.loss(scores_BGK, things, taught_BG, lesson.next_BHW)}
+        return ahead, {"thing": self.mover.loss(scores_BGK, things, taught_BG, lesson.next_BHW)}
 
     def _predict(
         self, past_BTHW: Tensor, actions_BM: Tensor, true_BN: Tensor, hidden_BN: Tensor,
-        ahead_BHW: Tensor | None,
+        ahead: Ahead | None,
     ) -> Prediction:  # fmt: skip
         """One step with true codes where they are shown and the mapper's best guesses where hidden."""
-        sight = self.world.decoder.look(past_BTHW, ahead_BHW)
+        sight = self.world.decoder.look(past_BTHW, ahead)
         scores_BNK = self.score(sight, actions_BM, true_BN.masked_fill(hidden_BN, 0), hidden_BN)
         soft_BND = scores_BNK.float().softmax(-1) @ self._code_vectors()
         best_BND = self.world.quantizer.vectors(scores_BNK.argmax(-1))

@@ -36,6 +36,8 @@ CAME, LEFT = 1, 2
 """Roles of a pixel that changes: it became figure, or ceased to be."""
 LARGEST = 16
 """Most pixels of a thing."""
+RIM = 2
+"""Pixels around a thing in which nothing may be drawn in its colour."""
 LEAST_VOTES = 0.02
 """Least agreement of pixels, each up to 1, on a move."""
 OUTSIDE = 255
@@ -82,6 +84,22 @@ class Motion:
     """Where the pixels are afterwards, row and column, int64."""
     held_BGX: Tensor
     """Which of the X places are taken, bool."""
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What is known of the next frame before anything is drawn: where things are."""
+
+    frame_BHW: Tensor
+    """The present with its things moved, classes uint8."""
+    rims_BHW: Tensor
+    """1 + the class of a thing in all pixels near to where it comes, where nothing else may be drawn in its
+    colour; 0 elsewhere; uint8."""
+
+    def over(self, shown_BTHW: Tensor, past_BTHW: Tensor) -> "Ahead":
+        """The same over another past, ``shown``, in place of the ``past`` that it was found in."""
+        moved_BHW = self.frame_BHW != past_BTHW[:, -1]
+        return Ahead(torch.where(moved_BHW, self.frame_BHW, shown_BTHW[:, -1]), self.rims_BHW)
 
 
 def motion_between(before_BHW: Tensor, present_BHW: Tensor, groups: int) -> Motion:
@@ -187,13 +205,18 @@ def _overlap(ours_BGX2: Tensor, held_BGX: Tensor, theirs_BGX2: Tensor, theirs_he
 
 def carry_on(
     present_BHW: Tensor, things: Things, moves_BG: Tensor, colours_BGX: Tensor | None = None
-) -> Tensor:
-    """The present with its things moved, classes uint8 (B, H, W); ``UNCLEAR`` ones stay.
+) -> Ahead:
+    """Move the things of the present, classes uint8 (B, H, W); ``UNCLEAR`` ones stay.
 
     Where a thing was stands what it had covered. ``colours`` are those that it comes to have, if not its own.
     """
-    B, H, W = present_BHW.shape
     colours_BGX = things.colours_BGX if colours_BGX is None else colours_BGX
+    frame_BHW = _moved(present_BHW, things, moves_BG, colours_BGX)
+    return Ahead(frame_BHW, _rims(present_BHW, things, moves_BG, colours_BGX))
+
+
+def _moved(present_BHW: Tensor, things: Things, moves_BG: Tensor, colours_BGX: Tensor) -> Tensor:
+    B, H, W = present_BHW.shape
     goes_BGX = things.held_BGX & ((moves_BG != UNCLEAR) & (moves_BG != MOVES // 2))[..., None]
     shown_BGX = goes_BGX & (moves_BG != GONE)[..., None]
     arrived_BGX2 = arrived(things, moves_BG)
@@ -210,8 +233,22 @@ def carry_on(
     return drawn_BX[:, :-1].view(B, H, W)
 
 
-def truly_ahead(past_BTHW: Tensor, next_BHW: Tensor, groups: int) -> Tensor:
-    """The present with its things where they are next, classes uint8 (B, H, W)."""
+def _rims(present_BHW: Tensor, things: Things, moves_BG: Tensor, colours_BGX: Tensor) -> Tensor:
+    B, H, W = present_BHW.shape
+    reach_k = torch.arange(-RIM, RIM + 1, device=present_BHW.device)
+    offset_K2 = torch.cartesian_prod(reach_k, reach_k)
+    row_BGXK, column_BGXK = (arrived(things, moves_BG)[:, :, :, None] + offset_K2).unbind(-1)
+    inside_BGXK = (row_BGXK >= 0) & (row_BGXK < H) & (column_BGXK >= 0) & (column_BGXK < W)
+    shown_BG = (moves_BG != UNCLEAR) & (moves_BG != GONE)
+    counts_BGXK = inside_BGXK & (things.held_BGX & shown_BG[..., None])[..., None]
+    flat_BGXK = torch.where(counts_BGXK, row_BGXK * W + column_BGXK, H * W)
+    classes_BGXK = (colours_BGX + 1).to(torch.uint8)[..., None].expand_as(flat_BGXK)
+    drawn_BX = torch.zeros(B, H * W + 1, dtype=torch.uint8, device=present_BHW.device)
+    return drawn_BX.scatter(1, flat_BGXK.flatten(1), classes_BGXK.flatten(1))[:, :-1].view(B, H, W)
+
+
+def truly_ahead(past_BTHW: Tensor, next_BHW: Tensor, groups: int) -> Ahead:
+    """The things of a past where they are in the next frame."""
     things = find_things(past_BTHW, groups)
     moves_BG = true_moves(things, past_BTHW[:, -1], next_BHW)
     return carry_on(past_BTHW[:, -1], things, moves_BG, colours_at(next_BHW, arrived(things, moves_BG)))
@@ -220,11 +257,6 @@ def truly_ahead(past_BTHW: Tensor, next_BHW: Tensor, groups: int) -> Tensor:
 def arrived(things: Things, moves_BG: Tensor) -> Tensor:
     """Row and column of the things' pixels after these moves, int64 (B, G, X, 2)."""
     return things.places_BGX2 + _way(moves_BG.clamp(0, MOVES - 1))[:, :, None]
-
-
-def over(shown_BTHW: Tensor, past_BTHW: Tensor, ahead_BHW: Tensor) -> Tensor:
-    """The last frame of another past, with what ``ahead`` changes in the real one's; (B, H, W)."""
-    return torch.where(ahead_BHW != past_BTHW[:, -1], ahead_BHW, shown_BTHW[:, -1])
 
 
 def _amounts(frame_BHW: Tensor) -> Tensor:

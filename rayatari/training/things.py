@@ -45,7 +45,7 @@ class MoverLesson(nn.Module):
         clear_BG = truth_BG != UNCLEAR
         right = ((chosen_BG == truth_BG) & clear_BG).sum() / clear_BG.sum()
         logs = {"loss": loss.detach(), "right": right, "things": clear_BG.float().sum(1).mean()}
-        return loss, logs, self.mover.carry(lesson.present_BHW, things, chosen_BG)
+        return loss, logs, self.mover.carry(lesson.present_BHW, things, chosen_BG).frame_BHW
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class ThingsTask(StageTask):
         actions_BM = torch.cat([shown.earlier_BM, shown.actions_BT[:, self.history - 1 :]], 1)
         things = find_things(past_BTHW, model.groups)
         chosen_BG = model.mover(past_BTHW, things, actions_BM).argmax(-1)
-        ahead_BHW = model.mover.carry(past_BTHW[:, -1], things, chosen_BG)
+        ahead_BHW = model.mover.carry(past_BTHW[:, -1], things, chosen_BG).frame_BHW
         return prediction_sheet(decode(past_BTHW[:, -1]), decode(next_BHW), [decode(ahead_BHW)])
 
 

@@ -74,9 +74,9 @@ class WorldTask(StageTask):
         past_BTHW, next_BHW = windows.frames_BTHW[:, :-1], windows.frames_BTHW[:, -1]
         present_BHW = past_BTHW[:, -1]
         codes_BN = model.true_codes(present_BHW, next_BHW)
-        ahead_BHW = model.carried(past_BTHW, next_BHW)
-        with_codes_BHW = model.predict(past_BTHW, codes_BN, ahead_BHW)
-        without_BHW = model.predict(past_BTHW, None, ahead_BHW)
+        ahead = model.carried(past_BTHW, next_BHW)
+        with_codes_BHW = model.predict(past_BTHW, codes_BN, ahead)
+        without_BHW = model.predict(past_BTHW, None, ahead)
         return {
             "changed_error": changed_error(with_codes_BHW, present_BHW, next_BHW),
             "changed_error_without_codes": changed_error(without_BHW, present_BHW, next_BHW),
@@ -91,8 +91,8 @@ class WorldTask(StageTask):
         assert isinstance(model, LatentActionModel)
         past_BTHW, next_BHW = windows.frames_BTHW[:SHOWN, :-1], windows.frames_BTHW[:SHOWN, -1]
         codes_BN = model.true_codes(past_BTHW[:, -1], next_BHW)
-        decode, ahead_BHW = self.codec.decode, model.carried(past_BTHW, next_BHW)
-        predicted = [decode(model.predict(past_BTHW, codes, ahead_BHW)) for codes in (codes_BN, None)]
+        decode, ahead = self.codec.decode, model.carried(past_BTHW, next_BHW)
+        predicted = [decode(model.predict(past_BTHW, codes, ahead)) for codes in (codes_BN, None)]
         return prediction_sheet(decode(past_BTHW[:, -1]), decode(next_BHW), predicted)
 
 

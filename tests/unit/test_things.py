@@ -7,7 +7,7 @@ import pytest
 import torch
 from recorded import COUNTING, record_counting
 from torch import Tensor, nn
-from worlds import MAPPER, SIZES, TELLING, WORLD, flying_ball, lesson, small_playable, small_world
+from worlds import MAPPER, PALETTE, SIZES, TELLING, WORLD, flying_ball, lesson, small_playable, small_world
 
 from rayatari.checkpoint import load_bundle
 from rayatari.config.runtime import TrainingConfig
@@ -67,7 +67,7 @@ def test_carried_by_its_true_move_a_ball_is_the_next_frame(way: tuple[int, int])
     found = find_things(past, 2)
     truth = true_moves(found, past[:, -1], following)
     assert truth.tolist() == [[move(*way), UNCLEAR]]
-    assert torch.equal(carry_on(past[:, -1], found, truth), following)
+    assert torch.equal(carry_on(past[:, -1], found, truth).frame_BHW, following)
 
 
 def test_what_a_ball_covers_comes_back_when_it_leaves() -> None:
@@ -75,7 +75,7 @@ def test_what_a_ball_covers_comes_back_when_it_leaves() -> None:
     past = film(screen(bricks, ball_at(41, 40)), screen(bricks, ball_at(45, 43)))
     following = screen(bricks, ball_at(49, 46))
     found = find_things(past, 1)
-    carried = carry_on(past[:, -1], found, torch.tensor([[move(4, 3)]]))
+    carried = carry_on(past[:, -1], found, torch.tensor([[move(4, 3)]])).frame_BHW
     assert torch.equal(carried, following)
 
 
@@ -110,7 +110,7 @@ def test_two_things_go_their_own_ways_and_a_paddle_is_none() -> None:
     assert places[28, 36] == (4, 3) and places[52, 80] == (-4, 0)
     assert found.held_BGX.sum(-1).max() <= things.LARGEST
     truth = true_moves(found, past[:, -1], following)
-    assert torch.equal(carry_on(past[:, -1], found, truth), following)
+    assert torch.equal(carry_on(past[:, -1], found, truth).frame_BHW, following)
 
 
 def test_the_ends_of_a_paddle_that_is_pushed_are_no_thing() -> None:
@@ -122,7 +122,7 @@ def test_a_thing_that_is_lost_leaves_the_ground() -> None:
     past, empty = film(screen(ball_at(80, 40)), screen(ball_at(85, 44))), screen()
     found = find_things(past, 1)
     assert true_moves(found, past[:, -1], empty).tolist() == [[GONE]]
-    assert torch.equal(carry_on(past[:, -1], found, torch.tensor([[GONE]])), empty)
+    assert torch.equal(carry_on(past[:, -1], found, torch.tensor([[GONE]])).frame_BHW, empty)
 
 
 def test_a_thing_that_rests_and_one_of_which_nothing_is_known_stay() -> None:
@@ -130,13 +130,13 @@ def test_a_thing_that_rests_and_one_of_which_nothing_is_known_stay() -> None:
     found = find_things(past, 1)
     assert true_moves(found, past[:, -1], past[:, -1]).tolist() == [[move(0, 0)]]
     for still in (move(0, 0), UNCLEAR):
-        assert torch.equal(carry_on(past[:, -1], found, torch.tensor([[still]])), past[:, -1])
+        assert torch.equal(carry_on(past[:, -1], found, torch.tensor([[still]])).frame_BHW, past[:, -1])
 
 
 def test_a_thing_flies_out_of_the_picture() -> None:
     past = film(screen(ball_at(84, 90)), screen(ball_at(88, 92)))
     found = find_things(past, 1)
-    carried = carry_on(past[:, -1], found, torch.tensor([[move(6, 3)]]))
+    carried = carry_on(past[:, -1], found, torch.tensor([[move(6, 3)]])).frame_BHW
     assert torch.equal(carried, screen(ball_at(94, 95)))
 
 
@@ -144,7 +144,9 @@ def test_nothing_is_found_where_nothing_moves() -> None:
     past = film(screen(ball_at(30, 40)), screen(ball_at(30, 40)))
     found = find_things(past, 2)
     assert not found.there.any()
-    assert torch.equal(carry_on(past[:, -1], found, torch.zeros(1, 2, dtype=torch.long)), past[:, -1])
+    assert torch.equal(
+        carry_on(past[:, -1], found, torch.zeros(1, 2, dtype=torch.long)).frame_BHW, past[:, -1]
+    )
 
 
 def random_films() -> Tensor:
@@ -173,7 +175,7 @@ def test_things_are_found_alike_in_static_and_in_free_shapes(monkeypatch: pytest
     def all_of_it() -> tuple[Tensor, Tensor, Tensor]:
         found = find_things(past, 3)
         scores = mover(past, found, actions).masked_fill(~found.there[..., None], 0)
-        return found.moves_BG22, scores, carry_on(past[:, -1], found, scores.argmax(-1))
+        return found.moves_BG22, scores, carry_on(past[:, -1], found, scores.argmax(-1)).frame_BHW
 
     free = all_of_it()
     for module in (things, mover_module):
@@ -254,22 +256,39 @@ def test_a_mover_learns_to_go_on_and_to_bounce() -> None:
 
 
 def test_a_mover_learns_the_colours_of_the_rows_that_things_fly_through() -> None:
-    past = film(screen(ball_at(30, 40)), screen(ball_at(36, 44)))
-    following = screen(ball_at(42, 48, BAND))
+    past, still = film(screen(ball_at(30, 40)), screen(ball_at(36, 44))), torch.zeros(1, 1, dtype=torch.long)
     found, mover = find_things(past, 1), Mover(4, 96, 4, 0)
-    truth = true_moves(found, past[:, -1], following)
-    assert torch.equal(mover.carry(past[:, -1], found, truth), screen(ball_at(42, 48)))
-    optimizer = torch.optim.Adam(mover.parameters(), lr=0.5)
-    for _ in range(20):
+    cases = [((6, 4), screen(ball_at(42, 48, BAND))), ((16, 0), screen(ball_at(52, 44)))]
+
+    def drawn(way: tuple[int, int]) -> Tensor:
+        return mover.carry(past[:, -1], found, torch.tensor([[move(*way)]])).frame_BHW
+
+    assert torch.equal(drawn((6, 4)), screen(ball_at(42, 48))), "untrained it keeps its own"
+    optimizer = torch.optim.Adam(mover.parameters(), lr=0.02)
+    for _ in range(10):
         optimizer.zero_grad()
-        mover.loss(
-            mover(past, found, torch.zeros(1, 1, dtype=torch.long)), found, truth, following
-        ).backward()
+        for way, following in cases:
+            truth = torch.tensor([[move(*way)]])
+            mover.loss(mover(past, found, still), found, truth, following).backward()
         optimizer.step()
-    assert torch.equal(mover.carry(past[:, -1], found, truth), following)
-    assert torch.equal(
-        mover.carry(past[:, -1], found, torch.tensor([[move(16, 0)]])), screen(ball_at(52, 44))
-    )
+    assert all(torch.equal(drawn(way), following) for way, following in cases)
+
+
+def test_nothing_else_is_drawn_in_a_things_colour_beside_it() -> None:
+    model, taught = small_world(model=TELLING.model).eval(), flying()
+    torch.nn.init.zeros_(model.decoder.pixels.bias)
+    assert model.decoder.pixels_near is not None
+    ink = model.decoder.pixels_near.bias.view(len(PALETTE), -1)
+    torch.nn.init.constant_(ink[1], 50.0)  # a painter that would have all near to things in the ball's colour
+    ahead = model.carried(taught.past_BTHW, taught.next_BHW)
+    codes = torch.zeros(2, model.cells, dtype=torch.long)
+    drawn = model.predict(taught.past_BTHW, codes, ahead)
+    ball = (taught.next_BHW == 1).float()[:, None]
+    rim = torch.nn.functional.max_pool2d(ball, 2 * things.RIM + 1, 1, things.RIM)[:, 0] > 0
+    assert torch.equal(drawn[rim], taught.next_BHW[rim])
+    assert (drawn != taught.next_BHW).any(), "further away it has its say"
+    sight = model.decoder.look(taught.past_BTHW, ahead)
+    assert torch.equal(model.decoder.draw(sight, sight.past_BChw).frame()[rim], taught.next_BHW[rim])
 
 
 def flying(own: bool = False) -> Lesson:
@@ -319,7 +338,7 @@ def test_damage_done_to_the_past_in_training_stays_where_no_thing_goes() -> None
     assert ahead is not None
     expected = taught.next_BHW.clone()
     expected[:, 100:104] = 3
-    assert torch.equal(ahead, expected)
+    assert torch.equal(ahead.frame_BHW, expected)
 
 
 def test_packed_for_play_things_go_the_same_ways() -> None:
