@@ -224,8 +224,9 @@ class PlayableWorld(nn.Module):
     def _weigh(self, parts: dict[str, Tensor]) -> Tensor:
         weights = self.world.config.losses
         total = parts["frame"] if self.config.through == "decoder" else torch.zeros_like(parts["frame"])
-        for name in parts.keys() - {"frame"}:
-            total = total + getattr(weights, name) * parts[name]
+        for name, part in parts.items():
+            if name != "frame":
+                total = total + getattr(weights, name) * part
         return total
 
 
