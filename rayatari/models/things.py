@@ -235,16 +235,14 @@ def _moved(present_BHW: Tensor, things: Things, moves_BG: Tensor, colours_BGX: T
 
 def _rims(present_BHW: Tensor, things: Things, moves_BG: Tensor, colours_BGX: Tensor) -> Tensor:
     B, H, W = present_BHW.shape
-    reach_k = torch.arange(-RIM, RIM + 1, device=present_BHW.device)
-    offset_K2 = torch.cartesian_prod(reach_k, reach_k)
-    row_BGXK, column_BGXK = (arrived(things, moves_BG)[:, :, :, None] + offset_K2).unbind(-1)
-    inside_BGXK = (row_BGXK >= 0) & (row_BGXK < H) & (column_BGXK >= 0) & (column_BGXK < W)
+    row_BGX, column_BGX = arrived(things, moves_BG).unbind(-1)
+    inside_BGX = (row_BGX >= 0) & (row_BGX < H) & (column_BGX >= 0) & (column_BGX < W)
     shown_BG = (moves_BG != UNCLEAR) & (moves_BG != GONE)
-    counts_BGXK = inside_BGXK & (things.held_BGX & shown_BG[..., None])[..., None]
-    flat_BGXK = torch.where(counts_BGXK, row_BGXK * W + column_BGXK, H * W)
-    classes_BGXK = (colours_BGX + 1).to(torch.uint8)[..., None].expand_as(flat_BGXK)
-    drawn_BX = torch.zeros(B, H * W + 1, dtype=torch.uint8, device=present_BHW.device)
-    return drawn_BX.scatter(1, flat_BGXK.flatten(1), classes_BGXK.flatten(1))[:, :-1].view(B, H, W)
+    counts_BGX = inside_BGX & things.held_BGX & shown_BG[..., None]
+    flat_BGX = torch.where(counts_BGX, row_BGX * W + column_BGX, H * W)
+    drawn_BX = torch.zeros(B, H * W + 1, device=present_BHW.device)
+    drawn_BX = drawn_BX.scatter(1, flat_BGX.flatten(1), (colours_BGX + 1).flatten(1).float())
+    return F.max_pool2d(drawn_BX[:, None, :-1].view(B, 1, H, W), 2 * RIM + 1, 1, RIM)[:, 0].to(torch.uint8)
 
 
 def truly_ahead(past_BTHW: Tensor, next_BHW: Tensor, groups: int) -> Ahead:
