@@ -88,7 +88,8 @@ def to_patches(values_BTHW: Tensor, side: int) -> Tensor:
     the pixel shuffle at full resolution.
     """
     B, T, H, W = values_BTHW.shape
-    if values_BTHW.dtype == torch.uint8 and side in _ROWS and values_BTHW.is_contiguous():
+    bytes_in_rows = values_BTHW.dtype == torch.uint8 and side in _ROWS and values_BTHW.is_contiguous()
+    if bytes_in_rows and not torch.compiler.is_exporting():
         rows = values_BTHW.view(_ROWS[side]).reshape(B, T, H // side, side, W // side)
         return rows.permute(0, 2, 4, 1, 3).contiguous().view(torch.uint8).flatten(3)
     cells = values_BTHW.reshape(B, T, H // side, side, W // side, side)
