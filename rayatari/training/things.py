@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rayatari.checkpoint import finished_already, load_bundle, new_card, save_bundle
+from rayatari.checkpoint import finished_already, is_finished, load_bundle, new_card, save_bundle
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
 from rayatari.models.mover import Mover
 from rayatari.models.neural_game import GameModel
-from rayatari.models.things import UNCLEAR, find_things, number_of, true_moves
+from rayatari.models.things import UNCLEAR, Things, find_things, number_of, true_moves
 from rayatari.models.windows import Lesson, Windows
 from rayatari.paths import stage_dir
 from rayatari.training.pictures import prediction_sheet
@@ -89,10 +89,9 @@ class ThingsTask(StageTask):
         """Share of the things that go elsewhere, of all and of those that do not go on as before."""
         assert isinstance(model, MoverLesson)
         past_BTHW, next_BHW = windows.frames_BTHW[:, :-1], windows.frames_BTHW[:, -1]
-        actions_BM = torch.cat([windows.earlier_BM, windows.actions_BT[:, self.history - 1 :]], 1)
-        things = find_things(past_BTHW, model.groups)
+        things, scores_BGK = self._look(model, windows)
         truth_BG = true_moves(things, past_BTHW[:, -1], next_BHW)
-        wrong_BG = model.mover(past_BTHW, things, actions_BM).argmax(-1) != truth_BG
+        wrong_BG = scores_BGK.argmax(-1) != truth_BG
         clear_BG = truth_BG != UNCLEAR
         turns_BG = clear_BG & (truth_BG != number_of(things.moves_BG22[:, :, 0]))
         return {
@@ -106,11 +105,16 @@ class ThingsTask(StageTask):
         assert isinstance(model, MoverLesson)
         shown, decode = windows.pick(slice(SHOWN)), self.codec.decode
         past_BTHW, next_BHW = shown.frames_BTHW[:, :-1], shown.frames_BTHW[:, -1]
-        actions_BM = torch.cat([shown.earlier_BM, shown.actions_BT[:, self.history - 1 :]], 1)
-        things = find_things(past_BTHW, model.groups)
-        chosen_BG = model.mover(past_BTHW, things, actions_BM).argmax(-1)
-        ahead_BHW = model.mover.carry(past_BTHW[:, -1], things, chosen_BG).frame_BHW
+        things, scores_BGK = self._look(model, shown)
+        ahead_BHW = model.mover.carry(past_BTHW[:, -1], things, scores_BGK.argmax(-1)).frame_BHW
         return prediction_sheet(decode(past_BTHW[:, -1]), decode(next_BHW), [decode(ahead_BHW)])
+
+    def _look(self, model: MoverLesson, windows: Windows) -> tuple[Things, Tensor]:
+        """The things of the present, and the scores of their moves."""
+        past_BTHW = windows.frames_BTHW[:, : self.history]
+        actions_BM = torch.cat([windows.earlier_BM, windows.actions_BT[:, self.history - 1 :]], 1)
+        things = find_things(past_BTHW, model.groups)
+        return things, model.mover(past_BTHW, things, actions_BM)
 
 
 def things_folder(config: Config) -> Path:
@@ -137,7 +141,7 @@ def train_mover(task: ThingsTask) -> None:
 
 def mover_weights(config: Config) -> dict[str, Tensor]:
     """Weights of the run's trained mover, by their names in it; none where there is none."""
-    if not (things_folder(config) / "card.json").exists():
+    if not is_finished(things_folder(config)):
         return {}
     _, weights = load_bundle(things_folder(config), KIND, "remove the folder to train it again")
     return _of_mover(weights)

@@ -11,7 +11,7 @@ from worlds import MAPPER, PALETTE, SIZES, TELLING, WORLD, flying_ball, lesson, 
 
 from rayatari.checkpoint import load_bundle
 from rayatari.config.runtime import TrainingConfig
-from rayatari.config.world import OptimizerConfig, ThingsConfig
+from rayatari.config.world import ModelConfig, OptimizerConfig, ThingsConfig
 from rayatari.errors import UserError
 from rayatari.models import mover as mover_module
 from rayatari.models import things
@@ -161,7 +161,7 @@ def random_films() -> Tensor:
         blocks = [[random(0, 90), random(0, 90), random(1, 9), random(1, 9), random(1, 4)] for _ in range(8)]
         frames = []
         for _ in range(3):
-            frames.append(screen(*(tuple(block) for block in blocks)))  # type: ignore[misc]
+            frames.append(screen(*((row, column, high, wide, c) for row, column, high, wide, c in blocks)))
             for block in blocks:
                 block[0], block[1] = (block[0] + random(-5, 6)) % 90, (block[1] + random(-5, 6)) % 90
         films.append(film(*frames))
@@ -385,14 +385,14 @@ def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("sizes", "says"),
     [
-        ({"things": -1}, "negative"),
-        ({"things": 2, "history": 2}, "3 frames"),
-        ({"things": 2, "decoder": "blind"}, "copies nothing"),
-        ({"things": 2, "moves": 8}, "two ways"),
+        (replace(SIZES, things=-1), "negative"),
+        (replace(SIZES, things=2, history=2), "3 frames"),
+        (replace(SIZES, things=2, decoder="blind"), "copies nothing"),
+        (replace(SIZES, things=2, moves=8), "two ways"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings: dict[str, object], says: str) -> None:
+def test_settings_that_cannot_be_are_refused(sizes: ModelConfig, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        check_world(replace(WORLD, model=replace(SIZES, **settings)))  # type: ignore[arg-type]
+        check_world(replace(WORLD, model=sizes))
