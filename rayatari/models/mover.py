@@ -3,6 +3,8 @@
 Shape suffixes as in ``things``, and Z for all things of a batch, i j for moves down and right.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,22 +14,39 @@ from rayatari.models.frames import FramePatches
 from rayatari.models.hardware import follows_data
 from rayatari.models.mapper import ActionFeatures
 from rayatari.models.things import (
-    GONE,
     GRID,
-    MOVES,
     REACH,
     UNCLEAR,
-    Ahead,
+    Arrival,
     Things,
-    arrived,
-    carry_on,
     colours_at,
+    way_of,
 )
 
 WINDOW = (48, 56)
 """Height and width of what is seen around a thing."""
 BEFORE = (20, 26)
 """Rows and columns of the window above and to the left of a thing's corner."""
+
+MASK = (16, 12)
+"""Height and width of the mask of what a thing shows where it comes to."""
+ABOVE = (6, 4)
+"""Rows and columns of the mask above and to the left of where a thing's corner comes to."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What the mover sees for each thing."""
+
+    scores_BGK: Tensor
+    """Scores, float32, of each move and of ``GONE``."""
+    features_BGF: Tensor
+    """What its surroundings look like."""
+
+    @property
+    def likeliest(self) -> Tensor:
+        """Number of the likeliest move of each thing, or ``GONE``; int64 (B, G)."""
+        return self.scores_BGK.argmax(-1)
 
 
 class Mover(nn.Module):
@@ -38,10 +57,11 @@ class Mover(nn.Module):
     for the way right, each by itself, against the last moves and against their mirror images, so that going
     on and bouncing off are learned at all speeds at once.
 
-    A thing's colour may depend on the row that it flies in, as on consoles that draw line by line.
+    Where it comes to, a mask says which pixels show it: what flies behind something is seen in part, and
+    whole again afterwards. Its colour may depend on the row, as on consoles that draw line by line.
     """
 
-    CHANNELS, SQUEEZED, HIDDEN, SIDE, SHADES = 64, 32, 256, 4, 20.0
+    CHANNELS, SQUEEZED, HIDDEN, SIDE, SHADES, RIGID = 64, 32, 256, 4, 20.0, 3.0
 
     def __init__(self, colours: int, rows: int, actions: int, earlier: int) -> None:
         super().__init__()
@@ -64,15 +84,20 @@ class Mover(nn.Module):
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(self.HIDDEN, self.HIDDEN), nn.SiLU())
         self.tables = nn.ModuleList(nn.Linear(self.HIDDEN, size + 3 * (2 * size - 1)) for size in GRID)
         self.gone = nn.Linear(self.HIDDEN, 1)
-        for layer in (*self.tables, self.gone):
+        cells = MASK[0] * MASK[1]
+        self.beneath = FramePatches(cells, colours + 1, self.HIDDEN)
+        self.outline = nn.Linear(cells, self.HIDDEN)
+        self.went = nn.Linear(sum(GRID), self.HIDDEN)
+        self.mask = nn.Linear(self.HIDDEN, cells)
+        for layer in (*self.tables, self.gone, self.mask):
             zero(layer)
         with torch.no_grad():  # an untrained mover has all things go on
             for table, size in zip(self.tables, GRID, strict=True):
                 assert isinstance(table, nn.Linear)
                 table.bias[size + size - 1] = 4.0
 
-    def forward(self, past_BTHW: Tensor, things: Things, actions_BM: Tensor) -> Tensor:
-        """Scores, float32 (B, G, MOVES + 1), of each thing's moves and of ``GONE``."""
+    def forward(self, past_BTHW: Tensor, things: Things, actions_BM: Tensor) -> Outlook:
+        """Look at each thing of a past, classes uint8 (B, T, H, W), under these actions (B, M)."""
         B, G = things.there.shape
         rows_Z = torch.arange(B * G, device=past_BTHW.device)
         if follows_data(past_BTHW):
@@ -96,32 +121,87 @@ class Mover(nn.Module):
         )
         plane_ZV = (down_Zi[:, :, None] + right_Zj[:, None]).flatten(1)
         scores_ZK = torch.cat([plane_ZV, self.gone(mixed_ZF).float()], 1)
-        if len(rows_Z) == B * G:
-            return scores_ZK.unflatten(0, (B, G))
-        return scores_ZK.new_zeros(B * G, MOVES + 1).index_put((rows_Z,), scores_ZK).unflatten(0, (B, G))
+        return Outlook(_placed(scores_ZK, rows_Z, B, G), _placed(mixed_ZF, rows_Z, B, G))
 
-    def shades(self, things: Things, moves_BG: Tensor) -> Tensor:
-        """Logits (B, G, X, P) of the colours of the things' pixels after these moves."""
-        rows_BGX = arrived(things, moves_BG)[..., 0].clamp(0, len(self.shades_HP) - 1)
-        own_BGX = things.colours_BGX.long().clamp(max=self.colours - 1)
-        return self.SHADES * (self.shades_HP[rows_BGX] + self.own_PP[own_BGX])
+    def arrive(
+        self, present_BHW: Tensor, things: Things, outlook: Outlook, moves_BG: Tensor | None = None
+    ) -> Arrival:
+        """What the things of the present show after these moves, by default the likeliest."""
+        moves_BG = outlook.likeliest if moves_BG is None else moves_BG
+        places_BGK2, masks_BGK = self._masks(present_BHW, things, outlook, moves_BG)
+        colours_BGK = self._shades(things, places_BGK2).argmax(-1).to(torch.uint8)
+        shown_BGK = (masks_BGK > 0) & things.there[..., None]
+        return Arrival(moves_BG, places_BGK2, shown_BGK, colours_BGK)
 
-    def carry(self, present_BHW: Tensor, things: Things, moves_BG: Tensor) -> Ahead:
-        """The things of the present moved, in the likeliest colours."""
-        return carry_on(present_BHW, things, moves_BG, self.shades(things, moves_BG).argmax(-1))
+    def _masks(
+        self, present_BHW: Tensor, things: Things, outlook: Outlook, moves_BG: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Places (B, G, K, 2) around where things come to, and scores of their showing there.
 
-    def loss(self, scores_BGK: Tensor, things: Things, truth_BG: Tensor, next_BHW: Tensor) -> Tensor:
-        """Mean cross-entropy, in nats, of where things went, where that is clear, and of their colours."""
-        return self._loss_of_moves(scores_BGK, truth_BG) + self._loss_of_shades(things, truth_BG, next_BHW)
+        An untrained mask is the thing as it is.
+        """
+        way_BG2, device = way_of(moves_BG), moves_BG.device
+        row_K, column_K = (
+            part.flatten()
+            for part in torch.meshgrid(*(torch.arange(n, device=device) for n in MASK), indexing="ij")
+        )
+        offset_K2 = torch.stack([row_K - ABOVE[0], column_K - ABOVE[1]], 1)
+        now_BGK2 = things.corners[:, :, None] + offset_K2
+        places_BGK2 = now_BGK2 + way_BG2[:, :, None]
+        own_BGKX = (now_BGK2[:, :, :, None] == things.places_BGX2[:, :, None]).all(-1)
+        own_BGK = (own_BGKX & things.held_BGX[:, :, None]).any(-1).to(outlook.features_BGF.dtype)
+        hot_BGV = torch.cat(
+            [F.one_hot(way_BG2[..., axis] + REACH[axis], GRID[axis]) for axis in range(2)], -1
+        ).to(own_BGK.dtype)
+        beneath_BGK = colours_at(present_BHW, places_BGK2).clamp(max=self.colours)
+        features_BGF = (
+            outlook.features_BGF
+            + self.beneath(beneath_BGK[:, :, None])[:, :, 0]
+            + self.outline(own_BGK)
+            + self.went(hot_BGV)
+        )
+        return places_BGK2, self.mask(F.silu(features_BGF)).float() + self.RIGID * (2 * own_BGK - 1).float()
 
-    def _loss_of_shades(self, things: Things, truth_BG: Tensor, next_BHW: Tensor) -> Tensor:
-        colours_BGX = colours_at(next_BHW, arrived(things, truth_BG))
-        known_BG = (truth_BG != UNCLEAR) & (truth_BG != GONE)
-        known_BGX = known_BG[..., None] & things.held_BGX & (colours_BGX < self.colours)
-        logits_YP = self.shades(things, truth_BG).flatten(0, 2).float()
-        targets_Y = colours_BGX.long().clamp(max=self.colours - 1).flatten()
+    def _shades(self, things: Things, places_BGX2: Tensor) -> Tensor:
+        """Logits (B, G, X, P) of the colours that things have at these places."""
+        rows_BGX = places_BGX2[..., 0].clamp(0, len(self.shades_HP) - 1)
+        own_BGP = self.own_PP[things.colours_BGX.long().clamp(max=self.colours - 1)[..., 0]]
+        return self.SHADES * (self.shades_HP[rows_BGX] + own_BGP[:, :, None])
+
+    def loss(
+        self, outlook: Outlook, things: Things, truth: Arrival, present_BHW: Tensor, next_BHW: Tensor
+    ) -> Tensor:
+        """Where things went, what they show there and in which colours: mean cross-entropies, in nats.
+
+        Only what is clear counts. Of a mask, that is not where something of the thing's colour was and is.
+        """
+        moves = self._loss_of_moves(outlook.scores_BGK, truth.moves_BG)
+        return (
+            moves
+            + self._loss_of_shades(things, truth)
+            + self._loss_of_masks(outlook, things, truth, present_BHW, next_BHW)
+        )
+
+    def _loss_of_shades(self, things: Things, truth: Arrival) -> Tensor:
+        known_BGX = truth.held_BGX & (truth.colours_BGX < self.colours)
+        logits_YP = self._shades(things, truth.places_BGX2).flatten(0, 2).float()
+        targets_Y = truth.colours_BGX.long().clamp(max=self.colours - 1).flatten()
         losses_Y = F.cross_entropy(logits_YP, targets_Y, reduction="none")
         return (losses_Y * known_BGX.flatten()).sum() / known_BGX.sum().clamp(min=1)
+
+    def _loss_of_masks(
+        self, outlook: Outlook, things: Things, truth: Arrival, present_BHW: Tensor, next_BHW: Tensor
+    ) -> Tensor:
+        """Summed over a thing's mask, mean over things that move."""
+        places_BGK2, masks_BGK = self._masks(present_BHW, things, outlook, truth.moves_BG)
+        equal_BGKX = (places_BGK2[:, :, :, None] == truth.places_BGX2[:, :, None]).all(-1)
+        shows_BGK = (equal_BGKX & truth.held_BGX[:, :, None]).any(-1)
+        was_BGK, is_BGK = (colours_at(frame_BHW, places_BGK2) for frame_BHW in (present_BHW, next_BHW))
+        shade_BGK = self._shades(things, places_BGK2).argmax(-1)
+        clear_BGK = shows_BGK | (was_BGK != is_BGK) | (is_BGK != shade_BGK)
+        moved_BG = truth.held_BGX.any(-1)
+        losses_BGK = F.binary_cross_entropy_with_logits(masks_BGK, shows_BGK.float(), reduction="none")
+        return (losses_BGK * (clear_BGK & moved_BG[..., None])).sum() / moved_BG.sum().clamp(min=1)
 
     @staticmethod
     def _loss_of_moves(scores_BGK: Tensor, truth_BG: Tensor) -> Tensor:
@@ -130,6 +210,13 @@ class Mover(nn.Module):
             scores_BGK.flatten(0, 1), truth_BG.clamp(min=0).flatten(), reduction="none"
         )
         return (losses_X * clear_BG.flatten()).sum() / clear_BG.sum().clamp(min=1)
+
+
+def _placed(values_ZF: Tensor, rows_Z: Tensor, B: int, G: int) -> Tensor:
+    """Values of these rows of B·G things, 0 for all others; (B, G, F)."""
+    if len(rows_Z) != B * G:
+        values_ZF = values_ZF.new_zeros(B * G, values_ZF.shape[1]).index_put((rows_Z,), values_ZF)
+    return values_ZF.unflatten(0, (B, G))
 
 
 def _spread(tables_ZX: Tensor, moves_Z2: Tensor, size: int) -> Tensor:

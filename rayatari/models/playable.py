@@ -15,7 +15,7 @@ from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.mover import Mover
-from rayatari.models.things import GONE, UNCLEAR, Ahead, find_things, true_moves
+from rayatari.models.things import UNCLEAR, Ahead, carry_on, find_things, true_arrival
 from rayatari.models.windows import Lesson
 
 
@@ -127,9 +127,9 @@ class PlayableWorld(nn.Module):
         """What the decoder sees of the past; where it is told of things, ``actions`` decide where they go."""
         ahead = None
         if self.mover is not None:
-            things = find_things(past_BTHW, self.world.config.model.things)
-            moves_BG = self.mover(past_BTHW, things, actions_BM).argmax(-1)
-            ahead = self.mover.carry(past_BTHW[:, -1], things, moves_BG)
+            things, present_BHW = find_things(past_BTHW, self.world.config.model.things), past_BTHW[:, -1]
+            outlook = self.mover(past_BTHW, things, actions_BM)
+            ahead = carry_on(present_BHW, things, self.mover.arrive(present_BHW, things, outlook))
         return self.world.decoder.look(past_BTHW, ahead)
 
     def _taught_ahead(
@@ -138,21 +138,20 @@ class PlayableWorld(nn.Module):
         """The present with its things where they go, and how wrong the mover was about it.
 
         They go where they are in the real next frame, so that all else is learned beside things in their
-        right places; where that is not clear, as the mover says. It learns from real pasts: in an own one a
-        thing would have to jump to where it should have been. But what is in an own past beside a thing that
-        is where it should be, and is not in the real next frame, is a ghost, and goes.
+        right places; where that is not clear, as the mover says. It learns from real pasts alone: in an own
+        one a thing would have to jump to where it should have been.
         """
         if self.mover is None:
             return None, {}
         clean_BTHW = lesson.past_BTHW
+        clean_BHW = clean_BTHW[:, -1]
         things = find_things(clean_BTHW, self.world.config.model.things)
-        truth_BG = true_moves(things, clean_BTHW[:, -1], lesson.next_BHW)
-        scores_BGK = self.mover(clean_BTHW, things, actions_BM)
-        moves_BG = torch.where(truth_BG == UNCLEAR, scores_BGK.argmax(-1), truth_BG)
-        ahead = self.mover.carry(clean_BTHW[:, -1], things, moves_BG).over(past_BTHW, clean_BTHW)
-        ghost_BG = (truth_BG == GONE) & ((truth_BG >= 0) & (truth_BG < GONE)).any(1, keepdim=True)
-        taught_BG = truth_BG.masked_fill(lesson.own_B[:, None] & ~ghost_BG, UNCLEAR)
-        return ahead, {"thing": self.mover.loss(scores_BGK, things, taught_BG, lesson.next_BHW)}
+        truth = true_arrival(things, clean_BHW, lesson.next_BHW)
+        outlook = self.mover(clean_BTHW, things, actions_BM)
+        arrival = truth.where(truth.moves_BG != UNCLEAR, self.mover.arrive(clean_BHW, things, outlook))
+        ahead = carry_on(clean_BHW, things, arrival).over(past_BTHW, clean_BTHW)
+        loss = self.mover.loss(outlook, things, truth.known(~lesson.own_B), clean_BHW, lesson.next_BHW)
+        return ahead, {"thing": loss}
 
     def _predict(
         self, past_BTHW: Tensor, actions_BM: Tensor, true_BN: Tensor, hidden_BN: Tensor,

@@ -13,7 +13,7 @@ Shape suffixes beside those of ``frames``: G things, N pixels that changed, X pi
 the grid ``REACH``, K pixels of a neighbourhood.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -84,6 +84,36 @@ class Motion:
     """Where the pixels are afterwards, row and column, int64."""
     held_BGX: Tensor
     """Which of the X places are taken, bool."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Where things come to, and which pixels they show there."""
+
+    moves_BG: Tensor
+    """The number of each one's move, ``GONE`` or ``UNCLEAR``; int64."""
+    places_BGX2: Tensor
+    """Row and column of each pixel, int64, maybe beyond the frame; what is not ``held`` means nothing."""
+    held_BGX: Tensor
+    """Which of the X places show it, bool."""
+    colours_BGX: Tensor
+    """Classes of the pixels, uint8."""
+
+    def known(self, samples_B: Tensor) -> "Arrival":
+        """The same in some of the samples, ``UNCLEAR`` in the others."""
+        unknown_B1 = ~samples_B[:, None]
+        held_BGX = self.held_BGX & samples_B[:, None, None]
+        return replace(self, moves_BG=self.moves_BG.masked_fill(unknown_B1, UNCLEAR), held_BGX=held_BGX)
+
+    def where(self, ours_BG: Tensor, other: "Arrival") -> "Arrival":
+        """The same for the things that are ``ours``, the other one for the rest."""
+        ours_BG1 = ours_BG[..., None]
+        return Arrival(
+            torch.where(ours_BG, self.moves_BG, other.moves_BG),
+            torch.cat([self.places_BGX2, other.places_BGX2], 2),
+            torch.cat([self.held_BGX & ours_BG1, other.held_BGX & ~ours_BG1], 2),
+            torch.cat([self.colours_BGX, other.colours_BGX], 2),
+        )
 
 
 @dataclass(frozen=True)
@@ -174,11 +204,12 @@ def find_things(past_BTHW: Tensor, groups: int) -> Things:
     )
 
 
-def true_moves(things: Things, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
-    """Where each thing is in the next frame: the number of its move, ``GONE`` or ``UNCLEAR``; int64 (B, G).
+def true_arrival(things: Things, present_BHW: Tensor, next_BHW: Tensor) -> Arrival:
+    """Where each thing is in the next frame.
 
-    Its move is that of what moved in the step from where it is. It has not moved where it looks as it
-    did, and is gone where little of it does.
+    Its move is that of what moved in the step from where it is, and it shows what moved so, which is more or
+    less of it than before where something hides it. It has not moved where it looks as it did, and is gone
+    where little of it does.
     """
     groups = things.places_BGX2.shape[1]
     step = motion_between(present_BHW, next_BHW, groups)
@@ -191,7 +222,15 @@ def true_moves(things: Things, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
     at_rest_BG = torch.where(4 * still_BG < full_BG, GONE, UNCLEAR)
     at_rest_BG = torch.where(still_BG == full_BG, MOVES // 2, at_rest_BG)
     at_rest_BG = torch.where(most_BG > 0, UNCLEAR, at_rest_BG)
-    return torch.where(most_BG > 0.7, number_BG, at_rest_BG).masked_fill(~things.there, UNCLEAR)
+    moved_BG = (most_BG > 0.7) & things.there
+    which_BGX = which_BG[..., None].expand(-1, -1, step.held_BGX.shape[2])
+    places_BGX2 = step.places_BGX2.gather(1, which_BGX[..., None].expand(-1, -1, -1, 2))
+    return Arrival(
+        moves_BG=torch.where(moved_BG, number_BG, at_rest_BG).masked_fill(~things.there, UNCLEAR),
+        places_BGX2=places_BGX2,
+        held_BGX=step.held_BGX.gather(1, which_BGX) & moved_BG[..., None],
+        colours_BGX=colours_at(next_BHW, places_BGX2),
+    )
 
 
 def _overlap(ours_BGX2: Tensor, held_BGX: Tensor, theirs_BGX2: Tensor, theirs_held_BGX: Tensor) -> Tensor:
@@ -203,58 +242,42 @@ def _overlap(ours_BGX2: Tensor, held_BGX: Tensor, theirs_BGX2: Tensor, theirs_he
     return both_BGG / smaller_BGG.clamp(min=1)
 
 
-def carry_on(
-    present_BHW: Tensor, things: Things, moves_BG: Tensor, colours_BGX: Tensor | None = None
-) -> Ahead:
+def carry_on(present_BHW: Tensor, things: Things, arrival: Arrival) -> Ahead:
     """Move the things of the present, classes uint8 (B, H, W); ``UNCLEAR`` ones stay.
 
-    Where a thing was stands what it had covered. ``colours`` are those that it comes to have, if not its own.
+    Where a thing was stands what it had covered.
     """
-    colours_BGX = things.colours_BGX if colours_BGX is None else colours_BGX
-    frame_BHW = _moved(present_BHW, things, moves_BG, colours_BGX)
-    return Ahead(frame_BHW, _rims(present_BHW, things, moves_BG, colours_BGX))
-
-
-def _moved(present_BHW: Tensor, things: Things, moves_BG: Tensor, colours_BGX: Tensor) -> Tensor:
     B, H, W = present_BHW.shape
-    goes_BGX = things.held_BGX & ((moves_BG != UNCLEAR) & (moves_BG != MOVES // 2))[..., None]
-    shown_BGX = goes_BGX & (moves_BG != GONE)[..., None]
-    arrived_BGX2 = arrived(things, moves_BG)
-    spare = H * W  # a pixel for all that shows nothing
+    goes_BG = (arrival.moves_BG != UNCLEAR) & (arrival.moves_BG != MOVES // 2)
+    shown_BGX = arrival.held_BGX & (goes_BG & (arrival.moves_BG != GONE))[..., None]
+    come_BX = _pixels(arrival.places_BGX2, shown_BGX, H, W)
+    colours_BX = arrival.colours_BGX.flatten(1)
+    left_BX = _pixels(things.places_BGX2, things.held_BGX & goes_BG[..., None], H, W)
     drawn_BX = F.pad(present_BHW.flatten(1), (0, 1))
-    for places_BGX2, new_BGX, counts_BGX in (
-        (things.places_BGX2, things.covered_BGX, goes_BGX),
-        (arrived_BGX2, colours_BGX, shown_BGX),
-    ):
-        row_BGX, column_BGX = places_BGX2.unbind(-1)
-        inside_BGX = (row_BGX >= 0) & (row_BGX < H) & (column_BGX >= 0) & (column_BGX < W)
-        flat_BGX = torch.where(counts_BGX & inside_BGX, row_BGX * W + column_BGX, spare)
-        drawn_BX = drawn_BX.scatter(1, flat_BGX.flatten(1), new_BGX.flatten(1).to(drawn_BX.dtype))
-    return drawn_BX[:, :-1].view(B, H, W)
+    drawn_BX = drawn_BX.scatter(1, left_BX, things.covered_BGX.flatten(1).to(drawn_BX.dtype))
+    drawn_BX = drawn_BX.scatter(1, come_BX, colours_BX.to(drawn_BX.dtype))
+    inked_BX = torch.zeros(B, H * W + 1, device=present_BHW.device)
+    inked_BX = inked_BX.scatter(1, come_BX, colours_BX.float() + 1)
+    rims_B1HW = F.max_pool2d(inked_BX[:, None, :-1].view(B, 1, H, W), 2 * RIM + 1, 1, RIM)
+    return Ahead(drawn_BX[:, :-1].view(B, H, W), rims_B1HW[:, 0].to(torch.uint8))
 
 
-def _rims(present_BHW: Tensor, things: Things, moves_BG: Tensor, colours_BGX: Tensor) -> Tensor:
-    B, H, W = present_BHW.shape
-    row_BGX, column_BGX = arrived(things, moves_BG).unbind(-1)
-    inside_BGX = (row_BGX >= 0) & (row_BGX < H) & (column_BGX >= 0) & (column_BGX < W)
-    shown_BG = (moves_BG != UNCLEAR) & (moves_BG != GONE)
-    counts_BGX = inside_BGX & things.held_BGX & shown_BG[..., None]
-    flat_BGX = torch.where(counts_BGX, row_BGX * W + column_BGX, H * W)
-    drawn_BX = torch.zeros(B, H * W + 1, device=present_BHW.device)
-    drawn_BX = drawn_BX.scatter(1, flat_BGX.flatten(1), (colours_BGX + 1).flatten(1).float())
-    return F.max_pool2d(drawn_BX[:, None, :-1].view(B, 1, H, W), 2 * RIM + 1, 1, RIM)[:, 0].to(torch.uint8)
+def _pixels(places_BGX2: Tensor, held_BGX: Tensor, height: int, width: int) -> Tensor:
+    """Numbers of the pixels at those of the places that are held and in the frame, else one past the last."""
+    row_BGX, column_BGX = places_BGX2.unbind(-1)
+    inside_BGX = (row_BGX >= 0) & (row_BGX < height) & (column_BGX >= 0) & (column_BGX < width)
+    return torch.where(held_BGX & inside_BGX, row_BGX * width + column_BGX, height * width).flatten(1)
 
 
 def truly_ahead(past_BTHW: Tensor, next_BHW: Tensor, groups: int) -> Ahead:
     """The things of a past where they are in the next frame."""
-    things = find_things(past_BTHW, groups)
-    moves_BG = true_moves(things, past_BTHW[:, -1], next_BHW)
-    return carry_on(past_BTHW[:, -1], things, moves_BG, colours_at(next_BHW, arrived(things, moves_BG)))
+    things, present_BHW = find_things(past_BTHW, groups), past_BTHW[:, -1]
+    return carry_on(present_BHW, things, true_arrival(things, present_BHW, next_BHW))
 
 
-def arrived(things: Things, moves_BG: Tensor) -> Tensor:
-    """Row and column of the things' pixels after these moves, int64 (B, G, X, 2)."""
-    return things.places_BGX2 + _way(moves_BG.clamp(0, MOVES - 1))[:, :, None]
+def way_of(moves_BG: Tensor) -> Tensor:
+    """Down and right of the moves of these numbers, int64 (B, G, 2); those of no move are as good as any."""
+    return _way(moves_BG.clamp(0, MOVES - 1))
 
 
 def _amounts(frame_BHW: Tensor) -> Tensor:

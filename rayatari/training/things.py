@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from rayatari.checkpoint import finished_already, is_finished, load_bundle, new_card, save_bundle
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
-from rayatari.models.mover import Mover
+from rayatari.models.mover import Mover, Outlook
 from rayatari.models.neural_game import GameModel
-from rayatari.models.things import UNCLEAR, Things, find_things, number_of, true_moves
+from rayatari.models.things import UNCLEAR, Things, carry_on, find_things, number_of, true_arrival
 from rayatari.models.windows import Lesson, Windows
 from rayatari.paths import stage_dir
 from rayatari.training.pictures import prediction_sheet
@@ -37,15 +37,19 @@ class MoverLesson(nn.Module):
         self, lesson: Lesson, progress: float | Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Loss, logs, and the present with its things moved on, classes (B, H, W)."""
+        present_BHW, next_BHW = lesson.present_BHW, lesson.next_BHW
         things = find_things(lesson.past_BTHW, self.groups)
-        truth_BG = true_moves(things, lesson.present_BHW, lesson.next_BHW)
-        scores_BGK = self.mover(lesson.past_BTHW, things, lesson.actions_BM)
-        loss = self.mover.loss(scores_BGK, things, truth_BG, lesson.next_BHW)
-        chosen_BG = scores_BGK.argmax(-1)
-        clear_BG = truth_BG != UNCLEAR
-        right = ((chosen_BG == truth_BG) & clear_BG).sum() / clear_BG.sum()
+        truth = true_arrival(things, present_BHW, next_BHW)
+        outlook = self.mover(lesson.past_BTHW, things, lesson.actions_BM)
+        loss = self.mover.loss(outlook, things, truth, present_BHW, next_BHW)
+        clear_BG = truth.moves_BG != UNCLEAR
+        right = ((outlook.likeliest == truth.moves_BG) & clear_BG).sum() / clear_BG.sum()
         logs = {"loss": loss.detach(), "right": right, "things": clear_BG.float().sum(1).mean()}
-        return loss, logs, self.mover.carry(lesson.present_BHW, things, chosen_BG).frame_BHW
+        return (
+            loss,
+            logs,
+            carry_on(present_BHW, things, self.mover.arrive(present_BHW, things, outlook)).frame_BHW,
+        )
 
 
 @dataclass(frozen=True)
@@ -86,35 +90,42 @@ class ThingsTask(StageTask):
         return MoverLesson(mover, self.config.world.model.things)
 
     def test(self, model: nn.Module, windows: Windows) -> Mapping[str, Tensor]:
-        """Share of the things that go elsewhere, of all and of those that do not go on as before."""
+        """Share of the things that go elsewhere, of all and of those that do not go on as before; and of
+        the windows in which, moved as they truly do, they show other pixels.
+        """
         assert isinstance(model, MoverLesson)
-        past_BTHW, next_BHW = windows.frames_BTHW[:, :-1], windows.frames_BTHW[:, -1]
-        things, scores_BGK = self._look(model, windows)
-        truth_BG = true_moves(things, past_BTHW[:, -1], next_BHW)
-        wrong_BG = scores_BGK.argmax(-1) != truth_BG
-        clear_BG = truth_BG != UNCLEAR
-        turns_BG = clear_BG & (truth_BG != number_of(things.moves_BG22[:, :, 0]))
+        things, outlook, present_BHW = self._look(model, windows)
+        truth = true_arrival(things, present_BHW, windows.frames_BTHW[:, -1])
+        clear_BG = truth.moves_BG != UNCLEAR
+        wrong_BG = (outlook.likeliest != truth.moves_BG) & clear_BG
+        turns_BG = clear_BG & (truth.moves_BG != number_of(things.moves_BG22[:, :, 0]))
+        shown = model.mover.arrive(present_BHW, things, outlook, truth.moves_BG)
+        torn_BHW = (
+            carry_on(present_BHW, things, shown).frame_BHW != carry_on(present_BHW, things, truth).frame_BHW
+        )
+        moves_B = truth.held_BGX.flatten(1).any(1)
         return {
-            "relative_error": (wrong_BG & clear_BG).sum() / clear_BG.sum().clamp(min=1),
+            "relative_error": wrong_BG.sum() / clear_BG.sum().clamp(min=1),
             "turns_error": (wrong_BG & turns_BG).sum() / turns_BG.sum().clamp(min=1),
             "turns": turns_BG.sum() / clear_BG.sum().clamp(min=1),
+            "torn": (torn_BHW.flatten(1).any(1) & moves_B).sum() / moves_B.sum().clamp(min=1),
         }
 
     def picture(self, model: nn.Module, windows: Windows) -> NDArray[np.uint8]:
         """Last frame, next frame, and the last one with its things moved on."""
         assert isinstance(model, MoverLesson)
         shown, decode = windows.pick(slice(SHOWN)), self.codec.decode
-        past_BTHW, next_BHW = shown.frames_BTHW[:, :-1], shown.frames_BTHW[:, -1]
-        things, scores_BGK = self._look(model, shown)
-        ahead_BHW = model.mover.carry(past_BTHW[:, -1], things, scores_BGK.argmax(-1)).frame_BHW
-        return prediction_sheet(decode(past_BTHW[:, -1]), decode(next_BHW), [decode(ahead_BHW)])
+        things, outlook, present_BHW = self._look(model, shown)
+        ahead = carry_on(present_BHW, things, model.mover.arrive(present_BHW, things, outlook))
+        next_BHW = shown.frames_BTHW[:, -1]
+        return prediction_sheet(decode(present_BHW), decode(next_BHW), [decode(ahead.frame_BHW)])
 
-    def _look(self, model: MoverLesson, windows: Windows) -> tuple[Things, Tensor]:
-        """The things of the present, and the scores of their moves."""
+    def _look(self, model: MoverLesson, windows: Windows) -> tuple[Things, Outlook, Tensor]:
+        """The things of the present, what the mover sees for them, and the present."""
         past_BTHW = windows.frames_BTHW[:, : self.history]
         actions_BM = torch.cat([windows.earlier_BM, windows.actions_BT[:, self.history - 1 :]], 1)
         things = find_things(past_BTHW, model.groups)
-        return things, model.mover(past_BTHW, things, actions_BM)
+        return things, model.mover(past_BTHW, things, actions_BM), past_BTHW[:, -1]
 
 
 def things_folder(config: Config) -> Path:
