@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from rayatari.config.world import ModelConfig
 from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
 from rayatari.models.frames import FramePatches, from_patches, likeliest, one_hot, to_patches
+from rayatari.models.hardware import follows_data
 from rayatari.models.losses import palette_loss
 from rayatari.models.moves import Flow, MoveChoice, MovedDrawing
 from rayatari.models.things import Ahead
@@ -188,8 +189,13 @@ class Decoder(nn.Module):
             )
         change_BhwX = self.pixels(features_BhwC)
         if self.pixels_near is not None and sight.decided_BhwS is not None:
-            near_BhwX = self.pixels_near(features_BhwC)
-            change_BhwX = torch.where(_near(sight.decided_BhwS), near_BhwX, change_BhwX)
+            near_Bhw = _near(sight.decided_BhwS)
+            if follows_data(near_Bhw):
+                near_ZX = self.pixels_near(features_BhwC[near_Bhw])
+                change_BhwX = change_BhwX.index_put((near_Bhw,), near_ZX)
+            else:
+                near_BhwX = self.pixels_near(features_BhwC)
+                change_BhwX = torch.where(near_Bhw[..., None], near_BhwX, change_BhwX)
         change_BhwPS = change_BhwX.unflatten(3, (self.colors, -1))
         last_BhwPS = one_hot(sight.last_BhwS, self.colors)
         logits_BhwPS = change_BhwPS + self.copy * last_BhwPS
@@ -212,8 +218,11 @@ class Decoder(nn.Module):
         features_MC = self._rise(sight, mixed_BChw).flatten(0, 2)
         change_XM = _across(self.pixels, features_MC)
         if self.pixels_near is not None and sight.decided_BhwS is not None:
-            near_XM = _across(self.pixels_near, features_MC)
-            change_XM = torch.where(_near(sight.decided_BhwS).flatten(), near_XM, change_XM)
+            near_M = _near(sight.decided_BhwS).flatten()
+            if follows_data(near_M):
+                change_XM[:, near_M] = _across(self.pixels_near, features_MC[near_M])
+            else:
+                change_XM = torch.where(near_M, _across(self.pixels_near, features_MC), change_XM)
         last_SM = sight.last_BhwS.flatten(0, 2).T.contiguous()
         copied_PY = self.copy * one_hot(last_SM.flatten(), self.colors)
         frame_SM = likeliest(change_XM.view(self.colors, -1) + copied_PY).view(S, B * h * w)
@@ -241,6 +250,5 @@ def _across(layer: nn.Linear, features_MC: Tensor) -> Tensor:
 
 
 def _near(decided_BhwS: Tensor) -> Tensor:
-    """Which patches hold a pixel that is decided, or touch one that does, bool (B, h, w, 1)."""
-    chosen_B1hw = decided_BhwS.any(-1)[:, None].float()
-    return F.max_pool2d(chosen_B1hw, 3, 1, 1).permute(0, 2, 3, 1) > 0
+    """Which patches hold a pixel that is decided, or touch one that does, bool (B, h, w)."""
+    return F.max_pool2d(decided_BhwS.any(-1)[:, None].float(), 3, 1, 1)[:, 0] > 0
