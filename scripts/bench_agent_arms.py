@@ -18,8 +18,8 @@ FIRST_FRAMES = 2_000
 CAPACITY = 20_000
 """Frames that a replay memory holds: RLlib's own needs 113 kB for each."""
 GAMES, ROLLOUT, BATCH = 8, 4, 32
-MANY_GAMES = 32
-"""Games that ours plays side by side where updates are rare."""
+MANY_GAMES, LONG_ROLLOUT = 32, 8
+"""Games that ours plays side by side where updates are rare, and steps of each that it plays ahead."""
 PAPER: dict[str, Any] = {"channels": (32, 64, 64), "hidden": 512}
 """The network of Mnih et al. (2015), which stock RLlib and CleanRL have."""
 
@@ -81,7 +81,7 @@ def ours(
 
     ray.init(logging_level="error", log_to_driver=False)  # the threads that print logs never rest
     agent = AgentConfig(
-        envs=GAMES if every == 4 else MANY_GAMES, rollout=ROLLOUT if every else 16,
+        envs=GAMES if every == 4 else MANY_GAMES, rollout=ROLLOUT if every == 4 else LONG_ROLLOUT,
         train_every=every or 1e9, batch_size=BATCH, runners=runners, threads=threads,
         learning_starts=FIRST_FRAMES, replay_capacity=CAPACITY, **PAPER,
         precision=precision, dueling=network == "default", double=network == "default",

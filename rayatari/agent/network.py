@@ -56,9 +56,9 @@ class QNetwork(nn.Module):
         self.config = config
         first, second, third = config.channels
         self.encoder = nn.Sequential(
-            GreyConv2d(STACK, first, 8, stride=4), nn.ReLU(),
-            nn.Conv2d(first, second, 4, stride=2), nn.ReLU(),
-            nn.Conv2d(second, third, 3), nn.ReLU(),
+            GreyConv2d(STACK, first, 8, stride=4), nn.ReLU(inplace=True),
+            nn.Conv2d(first, second, 4, stride=2), nn.ReLU(inplace=True),
+            nn.Conv2d(second, third, 3), nn.ReLU(inplace=True),
             nn.Flatten(),
         )  # fmt: skip
         features = third * 7 * 7
@@ -71,6 +71,16 @@ class QNetwork(nn.Module):
     def forward(self, views_B4HW: Tensor, noisy: bool = False) -> Tensor:
         """Expected action values, float32 (B, A), of stacked views, uint8 (B, 4, 84, 84)."""
         return self.expected(self.values(views_B4HW, noisy=noisy))
+
+    def preferences(self, views_B4HW: Tensor, noisy: bool = False) -> Tensor:
+        """What actions are chosen by, float32 (B, A): their values but for a constant of each state.
+
+        The value head is left out where all that it does is to add the same to every action.
+        """
+        if self.value is None or self.embedding is not None or self.config.distribution == "c51":
+            return self.expected(self.values(views_B4HW, noisy=noisy))
+        advantages: Tensor = self.advantage(self.encoder(views_B4HW), noisy)
+        return self.expected(advantages.view(len(advantages), self.config.actions, -1))
 
     def values(self, views_B4HW: Tensor, taus_BN: Tensor | None = None, noisy: bool = False) -> Tensor:
         """All that is known of the returns, float32 (B, A, N).
@@ -116,7 +126,7 @@ class QNetwork(nn.Module):
 
 
 class GreyConv2d(nn.Conv2d):
-    """A convolution of uint8 pixels, which it takes as 0 to 1: the one place that normalises.
+    """A convolution of pixels from 0 to 255, which it takes as 0 to 1: the one place that normalises.
 
     The weights are divided by 255 instead of the pixels, which are many more, and the pixels are
     brought into the layout that convolutions are fast in while they are bytes. Together that makes
@@ -124,7 +134,7 @@ class GreyConv2d(nn.Conv2d):
     """
 
     def forward(self, views_BCHW: Tensor) -> Tensor:
-        """Convolve uint8 (B, C, H, W)."""
+        """Convolve uint8 (B, C, H, W), or the same numbers in bf16, which holds them exactly."""
         device = views_BCHW.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.weight.dtype
         pixels_BCHW = views_BCHW.contiguous(memory_format=torch.channels_last).to(dtype)

@@ -97,7 +97,7 @@ class Objective:
         said |= self.judge(target, views, next_views) if judged is None else judged
         if self.double and not self.munchausen:
             with torch.no_grad():
-                said[NEXT_EXPECTED] = online(next_views, noisy=True)
+                said[NEXT_EXPECTED] = online.preferences(next_views, noisy=True)
         return said
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from rayatari.models.frames import FramePatches
 from rayatari.models.hardware import follows_data
 from rayatari.models.mapper import ActionFeatures
 from rayatari.models.things import (
+    GONE,
     GRID,
     REACH,
     UNCLEAR,
@@ -45,8 +46,12 @@ class Outlook:
 
     @property
     def likeliest(self) -> Tensor:
-        """Number of the likeliest move of each thing, or ``GONE``; int64 (B, G)."""
-        return self.scores_BGK.argmax(-1)
+        """Number of the likeliest move of each thing, int64 (B, G), or ``GONE``.
+
+        That must be likelier than all moves together: where a ball bounces, each by itself is not likely.
+        """
+        gone_BG = self.scores_BGK[..., GONE] > self.scores_BGK[..., :GONE].logsumexp(-1)
+        return self.scores_BGK[..., :GONE].argmax(-1).masked_fill(gone_BG, GONE)
 
 
 class Mover(nn.Module):

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from ray.rllib.utils.torch_utils import clip_gradients
 
 from rayatari.agent.exploration import Exploration, boltzmann, epsilon_greedy
+from rayatari.agent.master_weights import Bf16Copy
 from rayatari.agent.network import QNetwork, QNetworkConfig
 from rayatari.agent.parts import exploration
 from rayatari.agent.rllib.learner import clip_by_global_norm
@@ -43,6 +46,42 @@ def test_the_value_head_learns_and_is_absent_without_dueling():
     assert all(parameter.grad is not None for parameter in network.value.parameters())
     plain = QNetwork(QNetworkConfig(actions=4, channels=(4, 4, 4), hidden=16, dueling=False))
     assert not any(name.startswith("value") for name in plain.state_dict())
+
+
+@pytest.mark.parametrize("distribution", ["none", "qr", "c51", "iqn"])
+@pytest.mark.parametrize("dueling", [True, False])
+def test_preferences_are_values_but_for_a_constant_of_each_state(distribution, dueling):
+    torch.manual_seed(0)
+    network = QNetwork(replace(SMALL, dueling=dueling, distribution=distribution, atoms=5))
+    views = torch.randint(0, 256, (6, 4, 84, 84), dtype=torch.uint8)
+    gap = network(views) - network.preferences(views)
+    torch.testing.assert_close(gap, gap[:, :1].expand_as(gap))
+
+
+def test_learning_with_a_copy_in_bf16_gives_the_weights_the_gradients_that_autocast_would():
+    torch.manual_seed(0)
+    network = QNetwork(SMALL)
+    views = torch.randint(0, 256, (5, 4, 84, 84), dtype=torch.uint8)
+
+    def learn(learner):
+        with torch.autocast("cpu", torch.bfloat16):
+            learner(views).square().sum().backward()
+
+    learn(network)
+    expected = [parameter.grad.clone() for parameter in network.parameters()]
+    copy = Bf16Copy(network)
+    for _ in range(2):  # gradients of an earlier pass are not added to
+        network.zero_grad(set_to_none=True)
+        copy.refresh()
+        learn(copy.network)
+        copy.hand_over()
+        for parameter, gradient in zip(network.parameters(), expected, strict=True):
+            assert parameter.grad.dtype == torch.float32
+            torch.testing.assert_close(parameter.grad, gradient, rtol=0.02, atol=0.02 * gradient.abs().max())
+    with torch.no_grad():
+        network.advantage[0].weight.add_(1.0)
+    copy.refresh()
+    assert torch.equal(copy.network.advantage[0].weight, network.advantage[0].weight.bfloat16())
 
 
 def test_the_network_of_the_dqn_paper_fits_a_seven_megabyte_bundle():

@@ -299,7 +299,7 @@ def test_a_mover_learns_the_colours_of_the_rows_that_things_fly_through() -> Non
 
 
 def test_a_mover_learns_that_half_hidden_things_come_out_whole_and_go_behind_others() -> None:
-    """A bar of another colour hides the lower half of the ball in the fourth frame, and nothing in the fifth."""
+    """A bar of another colour hides half of the ball in the fourth frame, and nothing in the fifth."""
     bar, mover = (53, 0, 4, 96, BAND), Mover(4, 96, 4, 0)
     frames = [screen(ball_at(row, 40), bar) for row in (33, 39, 45, 51, 57)]
     still = torch.zeros(1, 1, dtype=torch.long)

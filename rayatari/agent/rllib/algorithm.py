@@ -207,8 +207,9 @@ class AtariDQN(DQN):
         [found] = self.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
         module = found.get().unwrapped()
         device = next(module.target.parameters()).device
+        dtype = torch.bfloat16 if module.model_config["bf16"] else torch.uint8
         views = {
-            name: torch.from_numpy(interleave(values)).to(device)
+            name: torch.from_numpy(interleave(values)).to(device, dtype)
             for name, values in ((Columns.OBS, batch.views), (Columns.NEXT_OBS, batch.next_views))
         }  # as convolutions read them, which the update need not do again
         return {**views, **module.judge(views)}

@@ -71,10 +71,22 @@ class AtariDQNLearner(DQNTorchLearner):
         if not any(name.startswith(JUDGED) for name in columns):
             columns |= self.module[DEFAULT_MODULE_ID].unwrapped().judge(columns)
         super()._log_steps_trained_metrics(batch)
+        module = self.module[DEFAULT_MODULE_ID]
+        alone = (
+            module.unwrapped() is module
+        )  # else the learners exchange the gradients of the weights themselves
         for start in range(0, len(columns[Columns.ACTIONS]), minibatch_size):
             self._updates += 1
+            if alone:
+                module.get_ready_to_learn()
             part = {name: values[start : start + minibatch_size] for name, values in columns.items()}
             yield MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(part)}, minibatch_size)
+
+    def compute_gradients(self, loss_per_module: dict[str, Any], **kwargs: Any) -> dict[Any, Tensor]:
+        """RLlib's, with the gradients of what learns in the weights' place."""
+        super().compute_gradients(loss_per_module, **kwargs)
+        self.module[DEFAULT_MODULE_ID].unwrapped().take_gradients()
+        return {name: parameter.grad for name, parameter in self._params.items()}
 
     def _log_steps_trained_metrics(self, batch: MultiAgentBatch) -> None:
         """Nothing for one of the batches: all have been counted at once."""

@@ -12,6 +12,7 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor
 
 from rayatari.agent.curiosity import Curiosity, explorers, two_minds
+from rayatari.agent.master_weights import Bf16Copy
 from rayatari.agent.network import QNetwork
 
 Q_VALUES = "qf_preds"
@@ -43,7 +44,8 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
         if settings["curiosity"] is not None:
             self.explorer = QNetwork(settings["network"])
             self.curiosity = Curiosity(settings["curiosity"])
-        self._players: list[QNetwork] = []  # in a list, so that they are no part of the state
+        self._players: list[QNetwork] = []  # in lists, so that they are no part of the state
+        self._learning: list[Bf16Copy] = []
 
     def train(self, mode: bool = True) -> "AtariDQNModule":
         """Torch's, but for the walk through all layers when nothing changes: RLlib calls it at each pass."""
@@ -92,7 +94,7 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
         network, *explorer = self._players or self._minds()
         with self._autocast(views):
             if not explorer:
-                q_BA = network(views, noisy=True)
+                q_BA = network.preferences(views, noisy=True)
             else:
                 playing = explorers(self.model_config["rnd_share"], first_game, 1, len(views))
                 explores_B = torch.tensor(playing, device=views.device)
@@ -111,6 +113,19 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
             self._players = [copy.deepcopy(mind).requires_grad_(False).in_bf16() for mind in minds]
         for player, mind in zip(self._players, minds, strict=True):
             player.load_state_dict(mind.state_dict())
+
+    def get_ready_to_learn(self) -> None:
+        """Have the next pass in training use the weights of this moment in bf16, where that is faster."""
+        if not self.model_config["bf16"] or next(self.network.parameters()).device.type != "cpu":
+            return
+        self._learning = self._learning or [Bf16Copy(mind) for mind in self._minds()]
+        for learning in self._learning:
+            learning.refresh()
+
+    def take_gradients(self) -> None:
+        """Give the weights the gradients of what the last pass used in their place."""
+        for learning in self._learning:
+            learning.hand_over()
 
     def _minds(self) -> list[QNetwork]:
         return [self.network] if self.explorer is None else [self.network, self.explorer]
@@ -131,11 +146,12 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
         """What the loss needs of all networks; that of the next state without a gradient."""
         views, next_views = batch[Columns.OBS], batch[Columns.NEXT_OBS]
         judged = {k.removeprefix(JUDGED): v for k, v in batch.items() if k.startswith(JUDGED)}
+        network, *explorer = [learning.network for learning in self._learning] or self._minds()
         with self._autocast(views):
-            said = self.objective.look(self.network, self.target, views, next_views, judged or None)
-            if self.explorer is None:
+            said = self.objective.look(network, self.target, views, next_views, judged or None)
+            if not explorer:
                 return dict(said)
-            explored = self.objective.look(self.explorer, self.explorer_target, views, next_views)
+            explored = self.objective.look(*explorer, self.explorer_target, views, next_views)
         said |= {f"{EXPLORER}{name}": value for name, value in explored.items()}
         return {**said, ERRORS: self.curiosity.errors(next_views[:, -1])}
 
@@ -144,4 +160,4 @@ class AtariDQNModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI)
 
 
 def _with_noise(network: QNetwork) -> Callable[[Tensor], Tensor]:
-    return lambda views: network(views, noisy=True)
+    return lambda views: network.preferences(views, noisy=True)
