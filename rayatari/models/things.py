@@ -256,7 +256,7 @@ def carry_on(present_BHW: Tensor, things: Things, arrival: Arrival) -> Ahead:
     drawn_BX = F.pad(present_BHW.flatten(1), (0, 1))
     drawn_BX = drawn_BX.scatter(1, left_BX, things.covered_BGX.flatten(1).to(drawn_BX.dtype))
     drawn_BX = drawn_BX.scatter(1, come_BX, colours_BX.to(drawn_BX.dtype))
-    inked_BX = torch.zeros_like(drawn_BX).scatter(1, come_BX, colours_BX + 1)
+    inked_BX = torch.zeros_like(drawn_BX).scatter(1, come_BX, (colours_BX + 1).to(drawn_BX.dtype))
     return Ahead(drawn_BX[:, :-1].view(B, H, W), _spread_out(inked_BX[:, :-1].view(B, H, W), RIM))
 
 

@@ -1,23 +1,12 @@
 """Small things that fly: found by their motion, carried on as a whole, and where they go learned."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 import torch
-from recorded import COUNTING, record_counting
 from torch import Tensor, nn
-from worlds import MAPPER, PALETTE, SIZES, TELLING, WORLD, flying_ball, lesson, small_playable, small_world
 
-from rayatari.checkpoint import load_bundle
-from rayatari.config.runtime import TrainingConfig
-from rayatari.config.world import ModelConfig, OptimizerConfig, ThingsConfig
-from rayatari.errors import UserError
 from rayatari.models import mover as mover_module
 from rayatari.models import things
 from rayatari.models.mover import Mover
-from rayatari.models.neural_game import NeuralGame
-from rayatari.models.packed import pack
 from rayatari.models.things import (
     GONE,
     UNCLEAR,
@@ -29,11 +18,6 @@ from rayatari.models.things import (
     true_arrival,
     way_of,
 )
-from rayatari.models.windows import Lesson
-from rayatari.paths import stage_dir
-from rayatari.training import mapper, world
-from rayatari.training.stage import check_world, dataset_path, matching_info
-from rayatari.training.things import ThingsTask, train_mover
 
 GROUND, WALL, BALL, BAND = 0, 1, 2, 3
 
@@ -322,114 +306,3 @@ def test_a_mover_learns_that_half_hidden_things_come_out_whole_and_go_behind_oth
             optimizer.step()
     for t in (2, 3):
         assert torch.equal(told(t)[0], frames[t + 1])
-
-
-def test_nothing_else_is_drawn_in_a_things_colour_beside_it() -> None:
-    model, taught = small_world(model=TELLING.model).eval(), flying()
-    torch.nn.init.zeros_(model.decoder.pixels.bias)
-    assert model.decoder.pixels_near is not None
-    ink = model.decoder.pixels_near.bias.view(len(PALETTE), -1)
-    torch.nn.init.constant_(ink[1], 50.0)  # a painter that would have all near to things in the ball's colour
-    ahead = model.carried(taught.past_BTHW, taught.next_BHW)
-    codes = torch.zeros(2, model.cells, dtype=torch.long)
-    drawn = model.predict(taught.past_BTHW, codes, ahead)
-    ball = (taught.next_BHW == 1).float()[:, None]
-    rim = torch.nn.functional.max_pool2d(ball, 2 * things.RIM + 1, 1, things.RIM)[:, 0] > 0
-    assert torch.equal(drawn[rim], taught.next_BHW[rim])
-    assert (drawn != taught.next_BHW).any(), "further away it has its say"
-    sight = model.decoder.look(taught.past_BTHW, ahead)
-    assert torch.equal(model.decoder.draw(sight, sight.past_BChw).frame()[rim], taught.next_BHW[rim])
-
-
-def flying(own: bool = False) -> Lesson:
-    """A lesson of two windows in which a ball flies on."""
-    return replace(lesson(2, flying_ball(2, 5)), own_B=torch.tensor([own, own]))
-
-
-def test_a_world_told_of_things_begins_with_the_ball_in_its_next_place() -> None:
-    """Untrained it repeats the last frame, in which the things have already moved."""
-    model, taught = small_world(model=TELLING.model).eval(), flying()
-    codes = torch.zeros(2, model.cells, dtype=torch.long)
-    ahead = model.carried(taught.past_BTHW, taught.next_BHW)
-    assert torch.equal(model.predict(taught.past_BTHW, codes, ahead), taught.next_BHW)
-    assert torch.equal(model.predict(taught.past_BTHW, codes), taught.present_BHW)
-
-
-def test_the_mover_learns_with_the_mapper_but_from_real_pasts_alone() -> None:
-    model, generator = small_playable(world=TELLING), torch.Generator().manual_seed(0)
-    assert model.mover is not None
-    for own, learns in ((False, True), (True, False)):
-        model.zero_grad(set_to_none=True)
-        loss, logs, _ = model(flying(own), 0.0, generator)
-        loss.backward()
-        gradient = model.mover.gone.weight.grad
-        assert (gradient is not None and bool(gradient.any())) == learns
-        assert (logs["thing_loss"] > 0) == learns
-
-
-def test_damage_done_to_the_past_in_training_stays_where_no_thing_goes() -> None:
-    model, taught = small_playable(world=TELLING), flying()
-    damaged = taught.past_BTHW.clone()
-    damaged[:, -1, 100:104] = 3
-    ahead, _ = model._taught_ahead(taught, damaged, taught.actions_BM)
-    assert ahead is not None
-    expected = taught.next_BHW.clone()
-    expected[:, 100:104] = 3
-    assert torch.equal(ahead.frame_BHW, expected)
-
-
-def test_packed_for_play_things_go_the_same_ways() -> None:
-    model, taught = small_playable(world=TELLING).eval(), flying()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        before = model.look(taught.past_BTHW, taught.actions_BM).last_BhwS
-        after = pack(model).look(taught.past_BTHW, taught.actions_BM).last_BhwS
-    assert torch.equal(before, after)
-
-
-def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record_counting(tmp_path / "data")
-    small = OptimizerConfig(batch=4, lr=1e-3, warmup=2)
-    training = TrainingConfig(backend="local", precision="fp32", threads=1, heldout_windows=4)
-    config = replace(
-        COUNTING,
-        runs=str(tmp_path),
-        name="first",
-        training=replace(training, shuffle_frames=300),
-        world=replace(TELLING, steps=2, dataset=str(tmp_path / "data"), optimizer=small),
-        mapper=replace(MAPPER, steps=1, optimizer=replace(small, lr=0.0), things=ThingsConfig(2, 0.0, small)),
-    )
-    world.run(config)
-    mapper.run(config)
-    assert "of the held-out things go elsewhere" in capsys.readouterr().out
-    _, learned = load_bundle(stage_dir(config, "mapper") / "things", "mover", "")
-    _, game = load_bundle(stage_dir(config, "mapper"), "neural-game", "")
-    for name, value in learned.items():
-        torch.testing.assert_close(game[name], value)
-    train_mover(ThingsTask(config, matching_info(config), dataset_path(config)))
-    assert "mover: finished" in capsys.readouterr().out
-    longer = replace(config, mapper=replace(config.mapper, things=ThingsConfig(3, 0.0, small)))
-    with pytest.raises(UserError, match=r"mapper\.things\.steps"):
-        train_mover(ThingsTask(longer, matching_info(longer), dataset_path(longer)))
-    further = replace(config, mapper=replace(config.mapper, start_from=str(stage_dir(config, "mapper"))))
-    begun = ThingsTask(further, matching_info(further), dataset_path(further)).build().state_dict()
-    assert all(torch.equal(value, game[name]) for name, value in begun.items())
-    played = NeuralGame.load(stage_dir(config, "mapper"), temperature=0.0)
-    played.reset([0])
-    played.look_ahead()
-    assert played.step([1]).frames.shape == (1, 210, 160)
-
-
-@pytest.mark.parametrize(
-    ("sizes", "says"),
-    [
-        (replace(SIZES, things=-1), "negative"),
-        (replace(SIZES, things=2, history=2), "3 frames"),
-        (replace(SIZES, things=2, decoder="blind"), "copies nothing"),
-        (replace(SIZES, things=2, moves=8), "two ways"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(sizes: ModelConfig, says: str) -> None:
-    with pytest.raises(UserError, match=says):
-        check_world(replace(WORLD, model=sizes))
