@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from rayatari.config.world import ModelConfig
 from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
 from rayatari.models.frames import FramePatches, from_patches, likeliest, one_hot, to_patches
-from rayatari.models.hardware import follows_data
 from rayatari.models.losses import palette_loss
 from rayatari.models.moves import Flow, MoveChoice, MovedDrawing
 from rayatari.models.things import Ahead
@@ -121,18 +120,16 @@ class Decoder(nn.Module):
         self.choice = MoveChoice(channels[0], colors, config.patch, config.moves) if config.moves else None
         self.flow = Flow(config.history - 1, config.moves, channels[0]) if config.flow else None
         self.ahead = FramePatches(config.patch**2, colors, channels[0]) if config.things else None
-        self.pixels_near = nn.Linear(channels[0], pixels) if config.things else None
-        for layer in (self.ahead, self.pixels_near):
-            if layer is not None:
-                zero(layer)
+        if self.ahead is not None:
+            zero(self.ahead)
 
     def look(self, past_BTHW: Tensor, ahead: Ahead | None = None) -> Sight:
         """Take in the last T = history frames, classes uint8 (B, T, H, W).
 
         ``ahead`` says where their things are next, to a decoder that is told of things. That frame then
         takes the last one's place as what is copied, and pixels that things leave or come to are decided.
-        Patches near to those are drawn by weights of their own, which begin by copying: who draws balls by
-        other means must not draw a second one there.
+        Beside them nothing may be drawn in their colour: who draws balls by other means must not draw a
+        second one there.
         """
         patches_BhwX = to_patches(past_BTHW, self.patch)
         features_BhwC, arriving_BhwM = self.patches(patches_BhwX), None
@@ -188,14 +185,6 @@ class Decoder(nn.Module):
                 scores_BhwK, features_BhwC, sight.last_BhwS, self.choice, self.pixels, self.copy
             )
         change_BhwX = self.pixels(features_BhwC)
-        if self.pixels_near is not None and sight.decided_BhwS is not None:
-            near_Bhw = _near(sight.decided_BhwS)
-            if follows_data(near_Bhw):
-                near_ZX = self.pixels_near(features_BhwC[near_Bhw])
-                change_BhwX = change_BhwX.index_put((near_Bhw,), near_ZX)
-            else:
-                near_BhwX = self.pixels_near(features_BhwC)
-                change_BhwX = torch.where(near_Bhw[..., None], near_BhwX, change_BhwX)
         change_BhwPS = change_BhwX.unflatten(3, (self.colors, -1))
         last_BhwPS = one_hot(sight.last_BhwS, self.colors)
         logits_BhwPS = change_BhwPS + self.copy * last_BhwPS
@@ -217,12 +206,6 @@ class Decoder(nn.Module):
         B, h, w, S = sight.last_BhwS.shape
         features_MC = self._rise(sight, mixed_BChw).flatten(0, 2)
         change_XM = _across(self.pixels, features_MC)
-        if self.pixels_near is not None and sight.decided_BhwS is not None:
-            near_M = _near(sight.decided_BhwS).flatten()
-            if follows_data(near_M):
-                change_XM[:, near_M] = _across(self.pixels_near, features_MC[near_M])
-            else:
-                change_XM = torch.where(near_M, _across(self.pixels_near, features_MC), change_XM)
         last_SM = sight.last_BhwS.flatten(0, 2).T.contiguous()
         copied_PY = self.copy * one_hot(last_SM.flatten(), self.colors)
         frame_SM = likeliest(change_XM.view(self.colors, -1) + copied_PY).view(S, B * h * w)
@@ -247,8 +230,3 @@ def _across(layer: nn.Linear, features_MC: Tensor) -> Tensor:
     """What a linear layer makes of features, transposed: (X, M)."""
     dtype = features_MC.dtype
     return torch.addmm(layer.bias[:, None].to(dtype), layer.weight.to(dtype), features_MC.T)
-
-
-def _near(decided_BhwS: Tensor) -> Tensor:
-    """Which patches hold a pixel that is decided, or touch one that does, bool (B, h, w)."""
-    return F.max_pool2d(decided_BhwS.any(-1)[:, None].float(), 3, 1, 1)[:, 0] > 0

@@ -66,7 +66,7 @@ class Mover(nn.Module):
     whole again afterwards. Its colour may depend on the row, as on consoles that draw line by line.
     """
 
-    CHANNELS, SQUEEZED, HIDDEN, SIDE, SHADES, RIGID = 64, 32, 256, 4, 20.0, 3.0
+    CHANNELS, SQUEEZED, HIDDEN, MASKING, SIDE, SHADES, RIGID = 64, 32, 256, 64, 4, 20.0, 3.0
 
     def __init__(self, colours: int, rows: int, actions: int, earlier: int) -> None:
         super().__init__()
@@ -90,10 +90,9 @@ class Mover(nn.Module):
         self.tables = nn.ModuleList(nn.Linear(self.HIDDEN, size + 3 * (2 * size - 1)) for size in GRID)
         self.gone = nn.Linear(self.HIDDEN, 1)
         cells = MASK[0] * MASK[1]
-        self.beneath = FramePatches(cells, colours + 1, self.HIDDEN)
-        self.outline = nn.Linear(cells, self.HIDDEN)
-        self.went = nn.Linear(sum(GRID), self.HIDDEN)
-        self.mask = nn.Linear(self.HIDDEN, cells)
+        self.around = nn.Linear(self.HIDDEN, self.MASKING)
+        self.beneath = FramePatches(cells, colours + 1, self.MASKING)
+        self.mask = nn.Linear(self.MASKING, cells)
         for layer in (*self.tables, self.gone, self.mask):
             zero(layer)
         with torch.no_grad():  # an untrained mover has all things go on
@@ -154,18 +153,10 @@ class Mover(nn.Module):
         now_BGK2 = things.corners[:, :, None] + offset_K2
         places_BGK2 = now_BGK2 + way_BG2[:, :, None]
         own_BGKX = (now_BGK2[:, :, :, None] == things.places_BGX2[:, :, None]).all(-1)
-        own_BGK = (own_BGKX & things.held_BGX[:, :, None]).any(-1).to(outlook.features_BGF.dtype)
-        hot_BGV = torch.cat(
-            [F.one_hot(way_BG2[..., axis] + REACH[axis], GRID[axis]) for axis in range(2)], -1
-        ).to(own_BGK.dtype)
+        own_BGK = (own_BGKX & things.held_BGX[:, :, None]).any(-1).float()
         beneath_BGK = colours_at(present_BHW, places_BGK2).clamp(max=self.colours)
-        features_BGF = (
-            outlook.features_BGF
-            + self.beneath(beneath_BGK[:, :, None])[:, :, 0]
-            + self.outline(own_BGK)
-            + self.went(hot_BGV)
-        )
-        return places_BGK2, self.mask(F.silu(features_BGF)).float() + self.RIGID * (2 * own_BGK - 1).float()
+        features_BGF = self.around(outlook.features_BGF) + self.beneath(beneath_BGK[:, :, None])[:, :, 0]
+        return places_BGK2, self.mask(F.silu(features_BGF)).float() + self.RIGID * (2 * own_BGK - 1)
 
     def _shades(self, things: Things, places_BGX2: Tensor) -> Tensor:
         """Logits (B, G, X, P) of the colours that things have at these places."""

@@ -272,7 +272,7 @@ def test_a_mover_learns_the_colours_of_the_rows_that_things_fly_through() -> Non
         return carry_on(past[:, -1], found, arrival).frame_BHW
 
     assert torch.equal(drawn((6, 4)), screen(ball_at(42, 48))), "untrained it keeps its own"
-    optimizer = torch.optim.Adam(mover.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam([mover.shades_HP, mover.own_PP], lr=0.02)
     for _ in range(10):
         optimizer.zero_grad()
         for _, following in cases:

@@ -25,9 +25,8 @@ from rayatari.training.things import ThingsTask, train_mover
 def test_nothing_else_is_drawn_in_a_things_colour_beside_it() -> None:
     model, taught = small_world(model=TELLING.model).eval(), flying()
     torch.nn.init.zeros_(model.decoder.pixels.bias)
-    assert model.decoder.pixels_near is not None
-    ink = model.decoder.pixels_near.bias.view(len(PALETTE), -1)
-    torch.nn.init.constant_(ink[1], 50.0)  # a painter that would have all near to things in the ball's colour
+    ink = model.decoder.pixels.bias.view(len(PALETTE), -1)
+    torch.nn.init.constant_(ink[1], 50.0)  # a painter that would have all in the ball's colour
     ahead = model.carried(taught.past_BTHW, taught.next_BHW)
     codes = torch.zeros(2, model.cells, dtype=torch.long)
     drawn = model.predict(taught.past_BTHW, codes, ahead)
