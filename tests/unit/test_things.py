@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from rayatari.models import mover as mover_module
 from rayatari.models import things
-from rayatari.models.mover import Mover
+from rayatari.models.mover import Mover, Outlook
 from rayatari.models.things import (
     GONE,
     UNCLEAR,
@@ -216,6 +216,13 @@ def test_an_untrained_mover_leaves_things_as_they_are() -> None:
     found = find_things(past, 2)
     arrival = mover.arrive(past[:, -1], found, mover(past, found, torch.zeros(1, 1, dtype=torch.long)))
     assert torch.equal(carry_on(past[:, -1], found, arrival).frame_BHW, screen(ball_at(35, 51)))
+
+
+def test_a_thing_is_gone_only_if_that_is_likelier_than_all_of_its_moves_together() -> None:
+    shares = torch.full((2, 1, things.MOVES + 1), 1e-6)
+    shares[0, 0, [3, 40, 77, GONE]] = torch.tensor([0.2, 0.25, 0.15, 0.4])
+    shares[1, 0, [3, 40, GONE]] = torch.tensor([0.2, 0.2, 0.6])
+    assert Outlook(shares.log(), torch.zeros(2, 1, 1)).likeliest.tolist() == [[40], [GONE]]
 
 
 def test_a_mover_learns_to_go_on_and_to_bounce() -> None:
