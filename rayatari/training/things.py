@@ -45,11 +45,8 @@ class MoverLesson(nn.Module):
         clear_BG = truth.moves_BG != UNCLEAR
         right = ((outlook.likeliest == truth.moves_BG) & clear_BG).sum() / clear_BG.sum()
         logs = {"loss": loss.detach(), "right": right, "things": clear_BG.float().sum(1).mean()}
-        return (
-            loss,
-            logs,
-            carry_on(present_BHW, things, self.mover.arrive(present_BHW, things, outlook)).frame_BHW,
-        )
+        ahead = carry_on(present_BHW, things, self.mover.arrive(present_BHW, things, outlook))
+        return loss, logs, ahead.frame_BHW
 
 
 @dataclass(frozen=True)
