@@ -72,7 +72,7 @@ class AtariDQNLearner(DQNTorchLearner):
             columns |= self.module[DEFAULT_MODULE_ID].unwrapped().judge(columns)
         super()._log_steps_trained_metrics(batch)
         module = self.module[DEFAULT_MODULE_ID]
-        alone = module.unwrapped() is module  # several learners exchange the gradients of the weights themselves
+        alone = module.unwrapped() is module  # several learners exchange gradients of the weights themselves
         for start in range(0, len(columns[Columns.ACTIONS]), minibatch_size):
             self._updates += 1
             if alone:
