@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Self
 
@@ -88,7 +90,10 @@ def wait_until_healthy(url: str, timeout: float, process: subprocess.Popen[bytes
     while time.monotonic() < deadline:
         if process is not None and process.poll() is not None:
             raise UserError(f"the server ended with code {process.returncode}")
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
+        with (
+            contextlib.suppress(OSError, HTTPException),  # the latter: a server of another protocol
+            urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer,
+        ):
             if answer.status == 200:
                 return
         time.sleep(0.1)
@@ -102,15 +107,18 @@ def _last_line(output: IO[bytes]) -> str:
 
 
 def free_port(wanted: int = 0) -> int:
-    """A port of loopback that nobody listens on: ``wanted`` where that is free."""
-    for port in (wanted, 0):
+    """A port of loopback that nobody listens on: ``wanted`` where that is free.
+
+    Others lie between the ports of Ray's workers (to 19,999) and those that kernels deal out (from 32,768):
+    Ray's own servers take such ones while ours is still starting.
+    """
+    others = random.SystemRandom().sample(range(20_000, 32_768), 50)
+    for port in [wanted, *others] if wanted else others:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+            with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+                return port
     raise UserError("no free port on this machine")
 
 

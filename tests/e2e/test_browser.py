@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from base64 import b64decode
@@ -27,7 +26,7 @@ from rayatari.config.schema import Config
 from rayatari.config.serve import ServeConfig
 from rayatari.games.palette import to_rgb
 from rayatari.protocol import FrameFlags, FrameMessage, Hello, Welcome, unpack_server, unpack_server_text
-from rayatari.serve.local import LocalServer, start_server
+from rayatari.serve.local import LocalServer, free_port, start_server
 
 pytestmark = [
     pytest.mark.e2e,
@@ -55,10 +54,9 @@ def config(paddle_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Con
     model = PolicyModel(QNetworkConfig(4, (4, 8, 8), 16), SPEC.action_names, frame_skip=4, step=1234)
     policy = Policy(model, half_precision(QNetwork(model.network).state_dict()))
     save_policy(folder / "agent", policy, new_card(KIND, Config(), model=model_record(model)))
-    with socket.socket() as probe:  # a port that no other server here is likely to take
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    serve = ServeConfig(bundles=(str(paddle_bundle),), agents=(str(folder / "agent"),), threads=1, port=port)
+    serve = ServeConfig(
+        bundles=(str(paddle_bundle),), agents=(str(folder / "agent"),), threads=1, port=free_port()
+    )
     return replace(CONFIG, serve=serve, ray=RayConfig(num_cpus=2, object_store_mb=100))
 
 

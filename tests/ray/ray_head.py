@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from rayatari.serve.local import free_port
 
 BIN = Path(sys.executable).parent
 
@@ -79,15 +80,11 @@ def ray_head(*, cpus: int = 1) -> Iterator[Head]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now, below those that Ray gives to its workers."""
-    found: list[int] = []
+    """Ports that are free now."""
+    found: set[int] = set()
     while len(found) < count:
-        port = 20_000 + secrets.randbelow(10_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in found:
-                found.append(port)
-    return found
+        found.add(free_port())
+    return list(found)
 
 
 def wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -1,6 +1,8 @@
 """The rules of the server: what ends a connection, who may connect, what cannot be served."""
 
 import asyncio
+import socket
+import threading
 import time
 from dataclasses import replace
 
@@ -10,6 +12,7 @@ from serving import enter, frame, in_hub, say, served_config
 from rayatari.cli import main
 from rayatari.config.schema import Config
 from rayatari.config.serve import ServeConfig
+from rayatari.errors import UserError
 from rayatari.protocol import (
     ClientType,
     Close,
@@ -18,7 +21,7 @@ from rayatari.protocol import (
 )
 from rayatari.serve.arcade import Arcade, open_arcade
 from rayatari.serve.hub import Hub, RefusalError
-from rayatari.serve.local import claim_port
+from rayatari.serve.local import claim_port, free_port, wait_until_healthy
 from rayatari.serve.origin import may_connect
 from rayatari.serve.run import choose_ingress
 
@@ -167,8 +170,6 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_2(
     words: list[str], message: str, config: Config, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    import socket
-
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("RAYATARI_TOKEN", raising=False)
     with socket.socket() as taken:
@@ -181,6 +182,26 @@ def test_what_cannot_be_served_is_one_line_and_exit_code_2(
     shown = capsys.readouterr().err
     assert message in shown
     assert len(shown.strip().splitlines()) == 1
+
+
+def test_a_port_is_none_that_kernels_or_ray_deal_out() -> None:
+    assert all(20_000 <= free_port() < 32_768 for _ in range(20))
+
+
+def test_a_server_of_another_protocol_is_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            client, _ = other.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(b"\x00\x00\x1e\x04\r\n")  # as a gRPC server greets
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(UserError, match="no server answers"):
+            wait_until_healthy(f"http://127.0.0.1:{other.getsockname()[1]}", timeout=0.05)
+        thread.join()
 
 
 def test_two_servers_that_start_together_get_different_ports() -> None:
