@@ -3,7 +3,7 @@
 Stacks and n-step returns are made when a batch is drawn, so a transition takes 7 kB, not 56.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,10 @@ class ReplayBatch:
     """Importance weights, the largest of each batch 1, float32 (B,)."""
     leaves: NDArray[np.int64]
     """Where the transitions lie, for :meth:`Replay.update`, int64 (B,)."""
+
+    def part(self, start: int = 0, stop: int | None = None) -> "ReplayBatch":
+        """The transitions ``start`` to ``stop`` of them, not copied."""
+        return ReplayBatch(**{field.name: getattr(self, field.name)[start:stop] for field in fields(self)})
 
 
 class Replay:

@@ -145,7 +145,7 @@ def test_what_is_judged_ahead_is_what_the_target_says_when_it_is_learned():
     learn, counts = algorithm.learn, {"ahead": 0, "at once": 0}
 
     def compared(batch, judged=None):
-        counts["ahead" if judged else "at once"] += 1
+        counts["ahead" if judged else "at once"] += len(batch.actions) // agent.batch_size
         module = network_of(algorithm)
         columns = {Columns.OBS: batch.views, Columns.NEXT_OBS: batch.next_views}
         views = {name: torch.from_numpy(values) for name, values in columns.items()}
@@ -161,7 +161,9 @@ def test_what_is_judged_ahead_is_what_the_target_says_when_it_is_learned():
             algorithm.training_step()
     finally:
         algorithm.stop()
-    assert counts["ahead"] > 2 * counts["at once"] > 8  # at once where the target has just changed
+    assert (
+        counts["ahead"] > 5 * counts["at once"] > 50
+    )  # at once: the first where the target has just changed
 
 
 def test_the_average_of_the_networks_is_kept_exported_and_restored(tmp_path):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -130,6 +130,8 @@ class AtariDQN(DQN):
         Nothing is under way when it returns, so that a checkpoint of that moment is whole.
         """
         updates_before = self.updates
+        if self._drawn is None and self._credit >= 1 and self._may_judge_ahead():
+            self._drawn = self._draw(self._due(), unjudged=1)  # which need not wait for the thread
         self._playing.begin()
         if self.config.play_ahead:
             self._make_updates()
@@ -155,9 +157,12 @@ class AtariDQN(DQN):
 
     def _make_updates(self) -> None:
         while self._credit >= 1:
-            updates = min(int(self._credit), self.config.block)
+            updates = self._due()
             self._credit -= updates
             self._update(updates)
+
+    def _due(self) -> int:
+        return min(int(self._credit), self.config.block)
 
     def learn(
         self, batch: ReplayBatch, judged: Mapping[str, torch.Tensor] | None = None
@@ -179,21 +184,32 @@ class AtariDQN(DQN):
 
     def _update(self, updates: int) -> None:
         with self._clock("draw"):
-            block = self._drawn if self._drawn and self._drawn.updates == updates else self._draw(updates)
+            block, self._drawn = self._drawn, None
+            if block is None or block.updates != updates:
+                block = self._draw(updates, unjudged=updates)
             last = self._credit < 1  # of this rollout: the thread would judge others too late
-            self._drawn = self._draw(updates, ahead=True) if last and self._may_judge_ahead() else None
+            if last and self._may_judge_ahead():
+                self._drawn = self._draw(updates, unjudged=0)
         with self._clock("update"):
-            errors = self.learn(block.batch, block.judged.result() if block.judged else None)
+            errors = [self.learn(batch, judged.result() if judged else None) for batch, judged in block.parts]
         with self._clock("draw"):
-            self.local_replay_buffer.update(block.batch.leaves, errors)
+            self.local_replay_buffer.update(block.leaves, np.concatenate(errors))
 
-    def _draw(self, updates: int, ahead: bool = False) -> "_Block":
-        """Draw what so many updates replay; ``ahead``, the player's thread judges it after the rollout."""
+    def _draw(self, updates: int, unjudged: int) -> "_Block":
+        """Draw what so many updates replay.
+
+        The player's thread judges it, after what it is doing now, but for the first ``unjudged`` updates.
+        """
         beta, size = self.config.beta, self.config.total_train_batch_size
         beta += (1 - beta) * self.progress
         batch = self.local_replay_buffer.draw(size, beta, self.rng, updates)
-        judged = self._playing.then(partial(self._judge, batch)) if ahead else None
-        return _Block(updates, batch, judged)
+        parts: list[_Part] = []
+        if unjudged:
+            parts.append((batch.part(stop=unjudged * size), None))
+        if unjudged < updates:
+            rest = batch.part(unjudged * size)
+            parts.append((rest, self._playing.then(partial(self._judge, rest))))
+        return _Block(updates, batch.leaves, parts)
 
     def _may_judge_ahead(self) -> bool:
         """Whether there is a thread that could ask the target network, which must not change meanwhile."""
@@ -315,14 +331,19 @@ class AtariDQN(DQN):
         self.seconds[part] += time.perf_counter() - started
 
 
+_Part: TypeAlias = tuple[ReplayBatch, Future[Mapping[str, torch.Tensor]] | None]
+"""Several batches; their views and what the target network says of them, if another thread finds it out."""
+
+
 @dataclass(frozen=True)
 class _Block:
     """What several updates replay."""
 
     updates: int
-    batch: ReplayBatch
-    judged: Future[Mapping[str, torch.Tensor]] | None
-    """Its views and what the target network says of it, where that is found out in another thread."""
+    leaves: NDArray[np.int64]
+    """Where the transitions of all parts lie."""
+    parts: list[_Part]
+    """Learned from one after the other."""
 
 
 def _to_rllib(batch: ReplayBatch, judged: Mapping[str, torch.Tensor]) -> MultiAgentBatch:
