@@ -13,15 +13,13 @@ from rayatari.models.blocks import Downsample, ResidualBlock, zero
 from rayatari.models.frames import FramePatches
 from rayatari.models.hardware import follows_data
 from rayatari.models.mapper import ActionFeatures
+from rayatari.models.motion import GRID, REACH, way_of
 from rayatari.models.things import (
     GONE,
-    GRID,
-    REACH,
     UNCLEAR,
     Arrival,
     Things,
     colours_at,
-    way_of,
 )
 
 WINDOW = (48, 56)
@@ -84,7 +82,7 @@ class Mover(nn.Module):
             nn.Linear(self.SQUEEZED * cells, self.HIDDEN),
         )  # fmt: skip
         self.moved = nn.Linear(2 * sum(GRID), self.HIDDEN)
-        self.place = nn.Linear(2, self.HIDDEN)
+        self.place = nn.Linear(3, self.HIDDEN)
         self.action = ActionFeatures(actions, earlier, self.HIDDEN)
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(self.HIDDEN, self.HIDDEN), nn.SiLU())
         self.tables = nn.ModuleList(nn.Linear(self.HIDDEN, size + 3 * (2 * size - 1)) for size in GRID)
@@ -114,10 +112,11 @@ class Mover(nn.Module):
         seen_ZF = self.blocks(self.pixels(window_ZhwX).permute(0, 3, 1, 2))
         hot = [F.one_hot(moves_Z22[..., axis] + REACH[axis], GRID[axis]).flatten(1) for axis in range(2)]
         moved_ZF = self.moved(torch.cat(hot, 1).to(seen_ZF.dtype))
-        place_Z2 = torch.stack(
-            [corners_Z2[:, 0] / past_BTHW.shape[2], corners_Z2[:, 1] / past_BTHW.shape[3]], 1
+        H, W = past_BTHW.shape[2:]
+        place_Z3 = torch.stack(
+            [corners_Z2[:, 0] / H, corners_Z2[:, 1] / W, things.hidden_BG.flatten()[rows_Z]], 1
         )
-        place_ZF = self.place(place_Z2.to(seen_ZF.dtype))
+        place_ZF = self.place(place_Z3.to(seen_ZF.dtype))
         mixed_ZF = self.mix(seen_ZF + moved_ZF + place_ZF + self.action(actions_BM)[rows_Z // G])
         down_Zi, right_Zj = (
             _spread(table(mixed_ZF).float(), moves_Z22[..., axis], GRID[axis])

@@ -146,7 +146,7 @@ class PlayableWorld(nn.Module):
         clean_BTHW = lesson.past_BTHW
         clean_BHW = clean_BTHW[:, -1]
         things = find_things(clean_BTHW, self.world.config.model.things)
-        truth = true_arrival(things, clean_BHW, lesson.next_BHW)
+        truth = true_arrival(things, clean_BTHW, lesson.next_BHW)
         outlook = self.mover(clean_BTHW, things, actions_BM)
         arrival = truth.where(truth.moves_BG != UNCLEAR, self.mover.arrive(clean_BHW, things, outlook))
         ahead = carry_on(clean_BHW, things, arrival).over(past_BTHW, clean_BTHW)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from rayatari.checkpoint import finished_already, is_finished, load_bundle, new_card, save_bundle
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
+from rayatari.models.motion import number_of
 from rayatari.models.mover import Mover, Outlook
 from rayatari.models.neural_game import GameModel
-from rayatari.models.things import UNCLEAR, Things, carry_on, find_things, number_of, true_arrival
+from rayatari.models.things import UNCLEAR, Things, carry_on, find_things, true_arrival
 from rayatari.models.windows import Lesson, Windows
 from rayatari.paths import stage_dir
 from rayatari.training.pictures import prediction_sheet
@@ -39,7 +40,7 @@ class MoverLesson(nn.Module):
         """Loss, logs, and the present with its things moved on, classes (B, H, W)."""
         present_BHW, next_BHW = lesson.present_BHW, lesson.next_BHW
         things = find_things(lesson.past_BTHW, self.groups)
-        truth = true_arrival(things, present_BHW, next_BHW)
+        truth = true_arrival(things, lesson.past_BTHW, next_BHW)
         outlook = self.mover(lesson.past_BTHW, things, lesson.actions_BM)
         loss = self.mover.loss(outlook, things, truth, present_BHW, next_BHW)
         clear_BG = truth.moves_BG != UNCLEAR
@@ -91,8 +92,9 @@ class ThingsTask(StageTask):
         the windows in which, moved as they truly do, they show other pixels.
         """
         assert isinstance(model, MoverLesson)
-        things, outlook, present_BHW = self._look(model, windows)
-        truth = true_arrival(things, present_BHW, windows.frames_BTHW[:, -1])
+        things, outlook, past_BTHW = self._look(model, windows)
+        present_BHW = past_BTHW[:, -1]
+        truth = true_arrival(things, past_BTHW, windows.frames_BTHW[:, -1])
         clear_BG = truth.moves_BG != UNCLEAR
         wrong_BG = (outlook.likeliest != truth.moves_BG) & clear_BG
         turns_BG = clear_BG & (truth.moves_BG != number_of(things.moves_BG22[:, :, 0]))
@@ -112,17 +114,18 @@ class ThingsTask(StageTask):
         """Last frame, next frame, and the last one with its things moved on."""
         assert isinstance(model, MoverLesson)
         shown, decode = windows.pick(slice(SHOWN)), self.codec.decode
-        things, outlook, present_BHW = self._look(model, shown)
+        things, outlook, past_BTHW = self._look(model, shown)
+        present_BHW = past_BTHW[:, -1]
         ahead = carry_on(present_BHW, things, model.mover.arrive(present_BHW, things, outlook))
         next_BHW = shown.frames_BTHW[:, -1]
         return prediction_sheet(decode(present_BHW), decode(next_BHW), [decode(ahead.frame_BHW)])
 
     def _look(self, model: MoverLesson, windows: Windows) -> tuple[Things, Outlook, Tensor]:
-        """The things of the present, what the mover sees for them, and the present."""
+        """The things of the past, what the mover sees for them, and the past."""
         past_BTHW = windows.frames_BTHW[:, : self.history]
         actions_BM = torch.cat([windows.earlier_BM, windows.actions_BT[:, self.history - 1 :]], 1)
         things = find_things(past_BTHW, model.groups)
-        return things, model.mover(past_BTHW, things, actions_BM), past_BTHW[:, -1]
+        return things, model.mover(past_BTHW, things, actions_BM), past_BTHW
 
 
 def things_folder(config: Config) -> Path:

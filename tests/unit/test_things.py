@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rayatari.models import motion
 from rayatari.models import mover as mover_module
-from rayatari.models import things
+from rayatari.models.motion import number_of, way_of
 from rayatari.models.mover import Mover, Outlook
 from rayatari.models.things import (
     GONE,
@@ -14,9 +15,7 @@ from rayatari.models.things import (
     Things,
     carry_on,
     find_things,
-    number_of,
     true_arrival,
-    way_of,
 )
 
 GROUND, WALL, BALL, BAND = 0, 1, 2, 3
@@ -66,7 +65,7 @@ def test_carried_by_its_true_move_a_ball_is_the_next_frame(way: tuple[int, int])
     past = film(*(screen(ball_at(40 + 5 * t, 60 - 3 * t)) for t in range(3)))
     following = screen(ball_at(50 + way[0], 54 + way[1]))
     found = find_things(past, 2)
-    truth = true_arrival(found, past[:, -1], following)
+    truth = true_arrival(found, past, following)
     assert truth.moves_BG.tolist() == [[move(*way), UNCLEAR]]
     assert torch.equal(carry_on(past[:, -1], found, truth).frame_BHW, following)
 
@@ -86,7 +85,7 @@ def test_a_ball_that_takes_the_colour_of_where_it_is_is_still_one() -> None:
     following = screen(ball_at(42, 48))
     found = find_things(past, 1)
     assert found.moves_BG22[0, 0, 0].tolist() == [6, 4]
-    assert true_arrival(found, past[:, -1], following).moves_BG.tolist() == [[move(6, 4)]]
+    assert true_arrival(found, past, following).moves_BG.tolist() == [[move(6, 4)]]
 
 
 def test_a_ball_that_comes_out_of_its_own_colour_is_found_whole() -> None:
@@ -109,9 +108,38 @@ def test_two_things_go_their_own_ways_and_a_paddle_is_none() -> None:
     corners, ways = found.corners[0].tolist(), found.moves_BG22[0, :, 0].tolist()
     places = {tuple(corner): tuple(way) for corner, way in zip(corners, ways, strict=True)}
     assert places[28, 36] == (4, 3) and places[52, 80] == (-4, 0)
-    assert found.held_BGX.sum(-1).max() <= things.LARGEST
-    truth = true_arrival(found, past[:, -1], following)
+    assert found.held_BGX.sum(-1).max() <= motion.LARGEST
+    truth = true_arrival(found, past, following)
     assert torch.equal(carry_on(past[:, -1], found, truth).frame_BHW, following)
+
+
+def test_a_ball_that_is_not_drawn_for_one_frame_comes_back_where_it_is() -> None:
+    """As where it hits a wall."""
+    wall = (0, 0, 96, 4, WALL)
+    past = film(screen(wall, ball_at(50, 20)), screen(wall, ball_at(44, 12)), screen(wall))
+    following = screen(wall, ball_at(32, 8))
+    found = find_things(past, 2)
+    assert found.there.tolist() == [[True, False]] and found.hidden_BG.tolist() == [[True, False]]
+    assert found.corners[0, 0].tolist() == [44, 12]
+    assert found.moves_BG22[0, 0].tolist() == [[-6, -8], [0, 0]]
+    truth = true_arrival(found, past, following)
+    assert truth.moves_BG.tolist() == [[move(-12, -4), UNCLEAR]]
+    assert torch.equal(carry_on(past[:, -1], found, truth).frame_BHW, following)
+    assert true_arrival(found, past, screen(wall)).moves_BG.tolist() == [[GONE, UNCLEAR]]
+    assert torch.equal(carry_on(past[:, -1], found, rigid(found, GONE, GONE)).frame_BHW, screen(wall))
+
+
+def test_a_ball_that_is_seen_is_not_hidden_too() -> None:
+    """Neither where it bounced in the last step nor where another one vanished."""
+    past = film(screen(ball_at(40, 40)), screen(ball_at(46, 44)), screen(ball_at(42, 48)))
+    found = find_things(past, 2)
+    assert found.there.tolist() == [[True, False]] and not found.hidden_BG.any()
+    past = film(
+        *(screen(ball_at(20, 30 + 3 * t), ball_at(60, 40 + 5 * t)) for t in range(2)), screen(ball_at(20, 36))
+    )
+    found = find_things(past, 2)
+    assert found.hidden_BG.tolist() == [[False, True]]
+    assert found.corners[0].tolist() == [[20, 36], [60, 45]]
 
 
 def test_the_ends_of_a_paddle_that_is_pushed_are_no_thing() -> None:
@@ -122,14 +150,14 @@ def test_the_ends_of_a_paddle_that_is_pushed_are_no_thing() -> None:
 def test_a_thing_that_is_lost_leaves_the_ground() -> None:
     past, empty = film(screen(ball_at(80, 40)), screen(ball_at(85, 44))), screen()
     found = find_things(past, 1)
-    assert true_arrival(found, past[:, -1], empty).moves_BG.tolist() == [[GONE]]
+    assert true_arrival(found, past, empty).moves_BG.tolist() == [[GONE]]
     assert torch.equal(carry_on(past[:, -1], found, rigid(found, GONE)).frame_BHW, empty)
 
 
 def test_a_thing_that_rests_and_one_of_which_nothing_is_known_stay() -> None:
     past = film(screen(ball_at(30, 40)), screen(ball_at(35, 44)))
     found = find_things(past, 1)
-    assert true_arrival(found, past[:, -1], past[:, -1]).moves_BG.tolist() == [[move(0, 0)]]
+    assert true_arrival(found, past, past[:, -1]).moves_BG.tolist() == [[move(0, 0)]]
     for still in (move(0, 0), UNCLEAR):
         assert torch.equal(carry_on(past[:, -1], found, rigid(found, still)).frame_BHW, past[:, -1])
 
@@ -178,7 +206,7 @@ def test_things_are_found_alike_in_static_and_in_free_shapes(monkeypatch: pytest
         return found.moves_BG22, outlook.scores_BGK.masked_fill(~found.there[..., None], 0), frame
 
     free = all_of_it()
-    for module in (things, mover_module):
+    for module in (motion, mover_module):
         monkeypatch.setattr(module, "follows_data", lambda values: False)
     static = all_of_it()
     assert torch.equal(free[0], static[0]) and torch.equal(free[2], static[2])
@@ -219,7 +247,7 @@ def test_an_untrained_mover_leaves_things_as_they_are() -> None:
 
 
 def test_a_thing_is_gone_only_if_that_is_likelier_than_all_of_its_moves_together() -> None:
-    shares = torch.full((2, 1, things.MOVES + 1), 1e-6)
+    shares = torch.full((2, 1, motion.MOVES + 1), 1e-6)
     shares[0, 0, [3, 40, 77, GONE]] = torch.tensor([0.2, 0.25, 0.15, 0.4])
     shares[1, 0, [3, 40, GONE]] = torch.tensor([0.2, 0.2, 0.6])
     assert Outlook(shares.log(), torch.zeros(2, 1, 1)).likeliest.tolist() == [[40], [GONE]]
@@ -254,7 +282,7 @@ def test_a_mover_learns_to_go_on_and_to_bounce() -> None:
         past, following = batch(speeds, size)
         found = find_things(past, 1)
         outlook = mover(past, found, torch.zeros(size, 1, dtype=torch.long))
-        truth = true_arrival(found, past[:, -1], following)
+        truth = true_arrival(found, past, following)
         clear = truth.moves_BG != UNCLEAR
         right = (outlook.likeliest == truth.moves_BG)[clear].float().mean()
         return mover.loss(outlook, found, truth, past[:, -1], following), right
@@ -283,7 +311,7 @@ def test_a_mover_learns_the_colours_of_the_rows_that_things_fly_through() -> Non
     for _ in range(10):
         optimizer.zero_grad()
         for _, following in cases:
-            truth = true_arrival(found, past[:, -1], following)
+            truth = true_arrival(found, past, following)
             mover.loss(mover(past, found, still), found, truth, past[:, -1], following).backward()
         optimizer.step()
     assert all(torch.equal(drawn(way), following) for way, following in cases)
@@ -299,14 +327,14 @@ def test_a_mover_learns_that_half_hidden_things_come_out_whole_and_go_behind_oth
         """What the mover makes of frame ``t``, told the true move, and its loss."""
         past = film(*frames[t - 2 : t + 1])
         found = find_things(past, 1)
-        truth = true_arrival(found, past[:, -1], frames[t + 1])
+        truth = true_arrival(found, past, frames[t + 1])
         outlook = mover(past, found, still)
         arrival = mover.arrive(past[:, -1], found, outlook, truth.moves_BG)
         drawn = carry_on(past[:, -1], found, arrival).frame_BHW
         return drawn, mover.loss(outlook, found, truth, past[:, -1], frames[t + 1])
 
     optimizer = torch.optim.Adam(mover.parameters(), lr=2e-3)
-    for _ in range(30):
+    for _ in range(60):
         for t in (2, 3):
             optimizer.zero_grad()
             told(t)[1].backward()
