@@ -23,6 +23,9 @@ class ModelConfig:
     things: int = 0
     """Small things, such as a ball, that are found by their motion and carried on as a whole, at most so many
     in a frame; 0 leaves all to the decoder."""
+    flying: int = 0
+    """Most things that the game has in flight at once; what flies beyond that is taken away, the newest
+    first. A decoder draws a second ball where it expects a bounce to lead elsewhere. 0 for no limit."""
     channels: tuple[int, ...] = (32, 64, 128, 192)
     """Decoder channels from the finest level to the bottleneck; each level halves height and width."""
     encoder_channels: tuple[int, ...] = (24, 48, 96, 128)

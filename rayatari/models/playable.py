@@ -15,7 +15,7 @@ from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.mover import Mover
-from rayatari.models.things import UNCLEAR, Ahead, carry_on, find_things, true_arrival
+from rayatari.models.things import UNCLEAR, Ahead, carry_on, find_things, keep_flying, true_arrival
 from rayatari.models.windows import Lesson
 
 
@@ -129,7 +129,11 @@ class PlayableWorld(nn.Module):
         if self.mover is not None:
             things, present_BHW = find_things(past_BTHW, self.world.config.model.things), past_BTHW[:, -1]
             outlook = self.mover(past_BTHW, things, actions_BM)
-            ahead = carry_on(present_BHW, things, self.mover.arrive(present_BHW, things, outlook))
+            moves_BG = outlook.likeliest
+            if most := self.world.config.model.flying:
+                moves_BG = keep_flying(things, moves_BG, most)
+            arrival = self.mover.arrive(present_BHW, things, outlook, moves_BG)
+            ahead = carry_on(present_BHW, things, arrival)
         return self.world.decoder.look(past_BTHW, ahead)
 
     def _taught_ahead(

@@ -193,6 +193,20 @@ def true_arrival(things: Things, past_BTHW: Tensor, next_BHW: Tensor) -> Arrival
     )
 
 
+def keep_flying(things: Things, moves_BG: Tensor, most: int) -> Tensor:
+    """The numbers of these moves (B, G), ``GONE`` for all but ``most`` things that go somewhere.
+
+    Those stay that are seen, before hidden ones; of them those that had been seen before they came.
+    """
+    goes_BG = things.there & (moves_BG != GONE)
+    groups = goes_BG.shape[1]
+    known_BG = (things.moves_BG22[:, :, 1] != 0).any(-1)
+    order_G = torch.arange(groups, 0, -1, device=goes_BG.device)
+    worth_BG = goes_BG * (order_G + groups * known_BG + 2 * groups * ~things.hidden_BG)
+    kept_BG = torch.zeros_like(goes_BG).scatter(1, worth_BG.topk(min(most, groups), 1).indices, True)
+    return moves_BG.masked_fill(goes_BG & ~kept_BG, GONE)
+
+
 def _overlap(ours_BGX2: Tensor, held_BGX: Tensor, theirs_BGX2: Tensor, theirs_held_BGX: Tensor) -> Tensor:
     """Pixels that our and M of their things have in common, as a share of the smaller one; (B, G, M)."""
     equal_BGXMX = (ours_BGX2[:, :, :, None, None] == theirs_BGX2[:, None, None]).all(-1)

@@ -130,6 +130,8 @@ def check_world(world: WorldConfig) -> None:
         raise UserError("world.model.flow tells of moves: set world.model.moves to a number, such as 128")
     if sizes.things < 0:
         raise UserError(f"world.model.things={sizes.things} must not be negative")
+    if sizes.flying < 0:
+        raise UserError(f"world.model.flying={sizes.flying} must not be negative: 0 is no limit")
     if sizes.things and sizes.history < 3:
         raise UserError(f"world.model.things needs 3 frames of the past: world.model.history={sizes.history}")
     if sizes.things and sizes.decoder == "blind":

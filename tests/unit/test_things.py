@@ -15,6 +15,7 @@ from rayatari.models.things import (
     Things,
     carry_on,
     find_things,
+    keep_flying,
     true_arrival,
 )
 
@@ -94,6 +95,23 @@ def test_a_ball_that_comes_out_of_its_own_colour_is_found_whole() -> None:
     found = find_things(past, 1)
     assert found.held_BGX.sum().item() == 8, "only four of its pixels could be seen before"
     assert found.corners[0, 0].tolist() == [40, 44]
+
+
+def test_of_more_things_than_may_fly_those_stay_that_are_known_longest() -> None:
+    old, new = ((20 + 4 * t, 30 + 3 * t) for t in range(3)), (70, 60)
+    past = film(*(screen(ball_at(*place)) for place in old))
+    past[:, 1] = screen(ball_at(24, 33), ball_at(64, 55))
+    past[:, 2] = screen(ball_at(28, 36), ball_at(*new))
+    found = find_things(past, 3)
+    assert {tuple(corner) for corner in found.corners[0, :2].tolist()} == {(28, 36), new}
+    moves = number_of(found.moves_BG22[:, :, 0])
+    kept = keep_flying(found, moves, 1)
+    assert torch.equal(keep_flying(found, moves, 2)[found.there], moves[found.there])
+    assert torch.equal(
+        carry_on(past[:, -1], found, rigid(found, *kept[0])).frame_BHW, screen(ball_at(32, 39))
+    )
+    gone_first = torch.where(found.corners[..., 0] == 28, GONE, moves)
+    assert torch.equal(keep_flying(found, gone_first, 1)[found.there], gone_first[found.there])
 
 
 def test_two_things_go_their_own_ways_and_a_paddle_is_none() -> None:
