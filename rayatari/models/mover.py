@@ -114,7 +114,7 @@ class Mover(nn.Module):
         moved_ZF = self.moved(torch.cat(hot, 1).to(seen_ZF.dtype))
         H, W = past_BTHW.shape[2:]
         place_Z3 = torch.stack(
-            [corners_Z2[:, 0] / H, corners_Z2[:, 1] / W, things.hidden_BG.flatten()[rows_Z]], 1
+            [corners_Z2[:, 0] / H, corners_Z2[:, 1] / W, things.hidden_BG.flatten()[rows_Z].float()], 1
         )
         place_ZF = self.place(place_Z3.to(seen_ZF.dtype))
         mixed_ZF = self.mix(seen_ZF + moved_ZF + place_ZF + self.action(actions_BM)[rows_Z // G])
