@@ -52,6 +52,15 @@ def test_a_world_told_of_things_begins_with_the_ball_in_its_next_place() -> None
     assert torch.equal(model.predict(taught.past_BTHW, codes), taught.present_BHW)
 
 
+@pytest.mark.parametrize("flying", [0, 1, 2])
+def test_no_more_things_fly_than_the_game_has(flying: int) -> None:
+    past = flying_ball(1, 4)
+    past[:, -2, 150:154, 40:42] = past[:, -1, 144:148, 45:47] = 1
+    world = replace(TELLING, model=replace(TELLING.model, flying=flying))
+    sight = small_playable(world=world).eval().look(past, torch.zeros(1, 1, dtype=torch.long))
+    assert (sight.last_BhwS == 1).sum() == 8 * (flying or 2)
+
+
 def test_the_mover_learns_with_the_mapper_but_from_real_pasts_alone() -> None:
     model, generator = small_playable(world=TELLING), torch.Generator().manual_seed(0)
     assert model.mover is not None
@@ -125,6 +134,7 @@ def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
         (replace(SIZES, things=2, history=2), "3 frames"),
         (replace(SIZES, things=2, decoder="blind"), "copies nothing"),
         (replace(SIZES, things=2, moves=8), "two ways"),
+        (replace(SIZES, things=2, flying=-1), "no limit"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(sizes: ModelConfig, says: str) -> None:
