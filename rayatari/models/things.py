@@ -164,7 +164,7 @@ def true_arrival(things: Things, past_BTHW: Tensor, next_BHW: Tensor) -> Arrival
 
     Its move is that of what moved in the step from where it was seen last, and it shows what moved so, which
     is more or less of it than before where something hides it. It has not moved where it looks as it did,
-    and is gone where little of it does. A hidden one can't be told from what it looks like at rest.
+    and is gone where little of it does. A hidden one that looks so is unclear.
     """
     present_BHW, before_BHW = past_BTHW[:, -1], past_BTHW[:, -2]
     both = motion_between(

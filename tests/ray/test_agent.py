@@ -161,9 +161,8 @@ def test_what_is_judged_ahead_is_what_the_target_says_when_it_is_learned():
             algorithm.training_step()
     finally:
         algorithm.stop()
-    assert (
-        counts["ahead"] > 5 * counts["at once"] > 50
-    )  # at once: the first where the target has just changed
+    # At once: the first where the target has just changed.
+    assert counts["ahead"] > 5 * counts["at once"] > 50
 
 
 def test_the_average_of_the_networks_is_kept_exported_and_restored(tmp_path):

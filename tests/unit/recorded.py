@@ -5,7 +5,9 @@ from pathlib import Path
 
 from rayatari.agent.players import RandomPlayer
 from rayatari.config.record import PlayerConfig, RecordConfig
+from rayatari.config.runtime import TrainingConfig
 from rayatari.config.schema import Config
+from rayatari.config.world import MapperConfig, WorldConfig
 from rayatari.dataset.info import DatasetInfo, write_info
 from rayatari.dataset.plan import make_plan
 from rayatari.dataset.playing import play_unit
@@ -33,3 +35,19 @@ def record_counting(location: Path | str, config: Config = COUNTING, **settings:
     info = compile_info(config, SPEC, plan, storage)
     write_info(storage, info)
     return info
+
+
+def counting_run(folder: Path, world: WorldConfig, mapper: MapperConfig) -> Config:
+    """A run in ``folder`` that trains in this process on a recording of the counting game, made here."""
+    record_counting(folder / "data")
+    training = TrainingConfig(
+        backend="local", precision="fp32", threads=1, heldout_windows=4, shuffle_frames=300
+    )
+    return replace(
+        COUNTING,
+        runs=str(folder),
+        name="first",
+        training=training,
+        world=replace(world, dataset=str(folder / "data")),
+        mapper=mapper,
+    )

@@ -197,11 +197,11 @@ def test_a_server_of_another_protocol_is_no_answer() -> None:
                 client.recv(1000)
                 client.sendall(b"\x00\x00\x1e\x04\r\n")  # as a gRPC server greets
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         with pytest.raises(UserError, match="no server answers"):
             wait_until_healthy(f"http://127.0.0.1:{other.getsockname()[1]}", timeout=0.05)
-        thread.join()
+        thread.join(5)
 
 
 def test_two_servers_that_start_together_get_different_ports() -> None:

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 from game_bundle import write_game
-from recorded import COUNTING, record_counting
+from recorded import counting_run
 from worlds import MAPPER, SIZES, WORLD
 
 from rayatari.checkpoint import load_bundle, read_card
-from rayatari.config.runtime import TrainingConfig
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
 from rayatari.errors import UserError
@@ -28,15 +27,8 @@ SMALL = OptimizerConfig(batch=4, lr=1e-3, warmup=2)
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """The configuration of a run whose game is trained."""
     folder = tmp_path_factory.mktemp("trained")
-    record_counting(folder / "data")
-    training = TrainingConfig(backend="local", precision="fp32", threads=1, heldout_windows=4)
-    config = replace(
-        COUNTING,
-        runs=str(folder),
-        name="first",
-        training=replace(training, shuffle_frames=300),
-        world=replace(WORLD, steps=2, dataset=str(folder / "data"), optimizer=SMALL),
-        mapper=replace(MAPPER, steps=2, optimizer=SMALL),
+    config = counting_run(
+        folder, replace(WORLD, steps=2, optimizer=SMALL), replace(MAPPER, steps=2, optimizer=SMALL)
     )
     world.run(config)
     mapper.run(config)

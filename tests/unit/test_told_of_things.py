@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from recorded import COUNTING, record_counting
+from recorded import counting_run
 from worlds import MAPPER, PALETTE, SIZES, TELLING, WORLD, flying_ball, lesson, small_playable, small_world
 
 from rayatari.checkpoint import load_bundle
-from rayatari.config.runtime import TrainingConfig
 from rayatari.config.world import ModelConfig, OptimizerConfig, ThingsConfig
 from rayatari.errors import UserError
 from rayatari.models.neural_game import NeuralGame
@@ -95,16 +94,12 @@ def test_packed_for_play_things_go_the_same_ways() -> None:
 def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record_counting(tmp_path / "data")
     small = OptimizerConfig(batch=4, lr=1e-3, warmup=2)
-    training = TrainingConfig(backend="local", precision="fp32", threads=1, heldout_windows=4)
-    config = replace(
-        COUNTING,
-        runs=str(tmp_path),
-        name="first",
-        training=replace(training, shuffle_frames=300),
-        world=replace(TELLING, steps=2, dataset=str(tmp_path / "data"), optimizer=small),
-        mapper=replace(MAPPER, steps=1, optimizer=replace(small, lr=0.0), things=ThingsConfig(2, 0.0, small)),
+    still = replace(small, lr=0.0)
+    config = counting_run(
+        tmp_path,
+        replace(TELLING, steps=2, optimizer=small),
+        replace(MAPPER, steps=1, optimizer=still, things=ThingsConfig(2, 0.0, small)),
     )
     world.run(config)
     mapper.run(config)
