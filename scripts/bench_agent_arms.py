@@ -20,6 +20,8 @@ CAPACITY = 20_000
 GAMES, ROLLOUT, BATCH = 8, 4, 32
 MANY_GAMES, LONG_ROLLOUT = 32, 8
 """Games that ours plays side by side where updates are rare, and steps of each that it plays ahead."""
+TARGET_UPDATE = 8_000
+"""Environment steps between two target networks, for ours and for stock RLlib."""
 PAPER: dict[str, Any] = {"channels": (32, 64, 64), "hidden": 512}
 """The network of Mnih et al. (2015), which stock RLlib and CleanRL have."""
 
@@ -83,7 +85,7 @@ def ours(
     agent = AgentConfig(
         envs=GAMES if every == 4 else MANY_GAMES, rollout=ROLLOUT if every == 4 else LONG_ROLLOUT,
         train_every=every or 1e9, batch_size=BATCH, runners=runners, threads=threads,
-        learning_starts=FIRST_FRAMES, replay_capacity=CAPACITY, **PAPER,
+        learning_starts=FIRST_FRAMES, replay_capacity=CAPACITY, target_update=TARGET_UPDATE, **PAPER,
         precision=precision, dueling=network == "default", double=network == "default",
     )  # fmt: skip
     algorithm = build_algorithm(Config(agent=agent), get_game("breakout"))
@@ -169,7 +171,7 @@ def stock(every: float, threads: int, padding: str) -> Callable[[float], dict[st
     config.training(
         train_batch_size_per_learner=BATCH, training_intensity=BATCH / every, n_step=3, lr=1e-4,
         double_q=True, dueling=True, num_steps_sampled_before_learning_starts=FIRST_FRAMES,
-        target_network_update_freq=8_000, epsilon=[(0, 1.0), (250_000, 0.01)],
+        target_network_update_freq=TARGET_UPDATE, epsilon=[(0, 1.0), (250_000, 0.01)],
         replay_buffer_config={
             "type": "PrioritizedEpisodeReplayBuffer", "capacity": CAPACITY, "alpha": 0.5, "beta": 0.4,
         },

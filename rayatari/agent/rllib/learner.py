@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from ray.rllib.algorithms.dqn.dqn_learner import DQNLearner
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
@@ -29,6 +30,8 @@ class AtariDQNLearner(DQNTorchLearner):
 
     _steps = 0
     """Environment steps, which set the weight of novelty."""
+    _last = True
+    """Whether this update is the last one of a call."""
     _updates = _averaged = 0
     """Updates made, and those of them that the average has followed."""
 
@@ -73,8 +76,10 @@ class AtariDQNLearner(DQNTorchLearner):
         super()._log_steps_trained_metrics(batch)
         module = self.module[DEFAULT_MODULE_ID]
         alone = module.unwrapped() is module  # several learners exchange gradients of the weights themselves
-        for start in range(0, len(columns[Columns.ACTIONS]), minibatch_size):
+        size = len(columns[Columns.ACTIONS])
+        for start in range(0, size, minibatch_size):
             self._updates += 1
+            self._last = start + minibatch_size >= size
             if alone:
                 module.get_ready_to_learn()
             part = {name: values[start : start + minibatch_size] for name, values in columns.items()}
@@ -101,8 +106,13 @@ class AtariDQNLearner(DQNTorchLearner):
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Let the target network follow where it is due, and the average."""
-        super().after_gradient_based_update(timesteps=timesteps)
+        super(DQNLearner, self).after_gradient_based_update(timesteps=timesteps)
         module = self.module[DEFAULT_MODULE_ID].unwrapped()
+        now = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)
+        if now - self.last_update_ts_by_mid[DEFAULT_MODULE_ID] >= self.config.target_network_update_freq:
+            for network, target in module.get_target_network_pairs():
+                target.load_state_dict(network.state_dict())  # RLlib mixes them, 1 to 0, in new memory
+            self.last_update_ts_by_mid[DEFAULT_MODULE_ID] = now
         if module.average is not None:
             made, self._averaged = self._updates - self._averaged, self._updates
             move_average(module.average, module.network, self.config.averaging, self._updates, made)
@@ -124,7 +134,8 @@ class AtariDQNLearner(DQNTorchLearner):
             values |= {"explorer_loss": explored.loss.detach(), "explorer_q_mean": explored.q_mean}
             values |= {"novelty": novelty_B.mean()}
             loss = loss + explored.loss + fwd_out[ERRORS].mean()
-        self.metrics.log_dict(values, key=module_id, window=1)
+        if self._last:  # no other is seen
+            self.metrics.log_dict(values, key=module_id, window=1)
         return loss
 
     def observe(self, views_TGHW: Tensor, first: int) -> None:
