@@ -144,6 +144,8 @@ class ThingsConfig:
     """Minutes after which training ends even so, its schedules kept in proportion; 0 sets no limit."""
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(batch=32, lr=1e-3))
     """Optimizer."""
+    turns: float = 4.0
+    """How often a window is drawn in which something turns or vanishes, against 1 for all others."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rayatari.models.motion import MOVES, motion_between, number_of
+from rayatari.models.motion import MOVES, motion_between, number_of, way_of
 
 GONE = MOVES
 """Stands, after all moves, for a thing that is not there any more."""
@@ -191,6 +191,14 @@ def true_arrival(things: Things, past_BTHW: Tensor, next_BHW: Tensor) -> Arrival
         held_BGX=held_BMX.gather(1, which_BGX) & moved_BG[..., None],
         colours_BGX=colours_at(next_BHW, places_BGX2),
     )
+
+
+def turning(things: Things, moves_BG: Tensor) -> Tensor:
+    """Which things go elsewhere than they came from, by more than the pixel that rounding makes, or are gone;
+    bool (B, G). ``moves`` are the numbers of their moves.
+    """
+    off_BG = (way_of(moves_BG) - things.moves_BG22[:, :, 0]).abs().amax(-1)
+    return things.there & (moves_BG != UNCLEAR) & ((off_BG > 1) | (moves_BG == GONE))
 
 
 def keep_flying(things: Things, moves_BG: Tensor, most: int) -> Tensor:

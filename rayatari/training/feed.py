@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from rayatari.dataset.chunk import Chunk, decode_chunk
 from rayatari.dataset.reader import pass_rows, read_chunks
-from rayatari.dataset.windows import EventWeights, shuffled_chunks, window_batches
+from rayatari.dataset.windows import shuffled_chunks, window_batches
 from rayatari.errors import UserError
 from rayatari.models.windows import Windows
 from rayatari.progress import progress
@@ -42,7 +43,7 @@ def training_windows(
     if training.resident == "always" or (training.resident == "auto" and _fits(task, device)):
         held = _resident(task, passes, device)
         windows = ResidentWindows(
-            held, task.history, task.horizon, _weights(task), task.earlier, len(task.info.action_names)
+            held, task.history, task.horizon, task.weigh, task.earlier, len(task.info.action_names)
         )
         return windows.batches(share, hash(tuple(seed)) % 2**32)
     batches = window_batches(
@@ -52,7 +53,7 @@ def training_windows(
         horizon=task.horizon,
         buffer_frames=training.shuffle_frames,
         seed=[*seed, 1],
-        weigh=_weights(task),
+        weigh=lambda chunk: task.weigh(chunk, partial(task.codec.encode, chunk.frames)),
         earlier=task.earlier,
     )
     return (task.to_windows(batch, device) for batch in batches if len(batch.frames) == share)
@@ -77,11 +78,6 @@ def _counted(chunks: Iterable[Chunk], bar: Any) -> Iterator[Chunk]:
     for chunk in chunks:
         bar.update(len(chunk.frames))
         yield chunk
-
-
-def _weights(task: Task) -> EventWeights:
-    sampling = task.config.world.sampling
-    return EventWeights(reward=sampling.reward, life_loss=sampling.life_loss)
 
 
 def _fits(task: Task, device: torch.device) -> bool:

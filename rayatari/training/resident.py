@@ -4,16 +4,18 @@ A GPU trains on more windows a second than one process can decode and copy to it
 take 18 GB as classes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rayatari.dataset.chunk import Chunk
-from rayatari.dataset.windows import EventWeights, target_ends
+from rayatari.dataset.windows import target_ends
 from rayatari.models.frames import FrameCodec
 from rayatari.models.windows import Windows
 
@@ -60,14 +62,16 @@ class ResidentWindows:
     """
 
     def __init__(
-        self, held: ResidentFrames, history: int, horizon: int, weigh: EventWeights,
+        self, held: ResidentFrames, history: int, horizon: int,
+        weigh: Callable[[Chunk, Callable[[], Tensor]], NDArray[np.float32]],
         earlier: int = 0, unknown: int = 0,
     ) -> None:  # fmt: skip
         ends, firsts, weights, base = [], [], [], 0
         for chunk in held.chunks:
             own = target_ends(chunk, history, horizon)
             targets = own[:, None] - 1 - np.arange(horizon)
-            weights.append(weigh(chunk)[targets].max(1))
+            classes = partial(held.frames_FHW.narrow, 0, base, len(chunk.lives))
+            weights.append(weigh(chunk, classes)[targets].max(1))
             ends.append(own + base)
             firsts.append(np.full(len(own), base))
             base += len(chunk.lives)

@@ -1,6 +1,6 @@
 """What the two training stages share: resolving the dataset, running a backend."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rayatari.agent.policy import load_policy
 from rayatari.config.schema import Config
 from rayatari.config.world import WorldConfig
 from rayatari.dataset import storage
+from rayatari.dataset.chunk import Chunk
 from rayatari.dataset.info import DatasetInfo, read_info
 from rayatari.dataset.reader import read_chunks
-from rayatari.dataset.windows import WindowBatch
+from rayatari.dataset.windows import EventWeights, WindowBatch
 from rayatari.devices import pick_device
 from rayatari.errors import UserError
 from rayatari.models.frames import FrameCodec
@@ -88,6 +90,11 @@ class StageTask:
             torch.from_numpy(batch.lives).long().to(device),
             torch.from_numpy(batch.earlier).long().clamp(max=len(self.info.action_names)).to(device),
         )
+
+    def weigh(self, chunk: Chunk, classes: Callable[[], Tensor]) -> NDArray[np.float32]:
+        """As ``world.sampling`` says."""
+        sampling = self.config.world.sampling
+        return EventWeights(reward=sampling.reward, life_loss=sampling.life_loss)(chunk)
 
     def rate_share(self, parameter: str) -> float:
         """All parameters learn at the full rate."""

@@ -1,6 +1,6 @@
 """What a stage teaches: the seam between the training loop and the models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
+from rayatari.dataset.chunk import Chunk
 from rayatari.dataset.info import DatasetInfo
 from rayatari.dataset.windows import WindowBatch
 from rayatari.models.frames import FrameCodec
@@ -71,6 +72,9 @@ class Task(Protocol):
 
     def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:
         """A batch of recorded windows as tensors on ``device``."""
+
+    def weigh(self, chunk: Chunk, classes: Callable[[], Tensor]) -> NDArray[np.float32]:
+        """How often each transition of a chunk is a target, (c+L,); ``classes`` gives the chunk's frames."""
 
     def longest_unroll(self, progress: float) -> int:
         """Steps that a window may be under way at this share of the training; 1 for real frames only."""

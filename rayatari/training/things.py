@@ -1,6 +1,6 @@
 """The first part of ``rayatari train-mapper``, where the model is told of things: where they go next."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from rayatari.checkpoint import finished_already, is_finished, load_bundle, new_card, save_bundle
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
-from rayatari.models.motion import number_of
+from rayatari.dataset.chunk import Chunk
 from rayatari.models.mover import Mover, Outlook
 from rayatari.models.neural_game import GameModel
-from rayatari.models.things import UNCLEAR, Things, carry_on, find_things, true_arrival
+from rayatari.models.things import UNCLEAR, Things, carry_on, find_things, true_arrival, turning
 from rayatari.models.windows import Lesson, Windows
 from rayatari.paths import stage_dir
 from rayatari.training.pictures import prediction_sheet
@@ -25,6 +25,8 @@ from rayatari.training.start import begun_weights, take_over
 KIND = "mover"
 SHOWN = 4
 """Samples on a picture."""
+LOOKED_AT = 128
+"""Transitions that are looked through for turns at once."""
 
 
 class MoverLesson(nn.Module):
@@ -76,6 +78,13 @@ class ThingsTask(StageTask):
         """Past actions that the mover sees."""
         return self.config.mapper.action_history
 
+    def weigh(self, chunk: Chunk, classes: Callable[[], Tensor]) -> NDArray[np.float32]:
+        """As ``world.sampling`` says, and more where things turn, which they do in one window of fifteen."""
+        weights = super().weigh(chunk, classes)
+        turns = turned(classes(), self.config.world.model.things)
+        weights[turns] = np.maximum(weights[turns], self.config.mapper.things.turns)
+        return weights
+
     def build(self) -> MoverLesson:
         """That of the neural game to begin from, if it has one, or an untrained mover."""
         mover = Mover(
@@ -97,7 +106,7 @@ class ThingsTask(StageTask):
         truth = true_arrival(things, past_BTHW, windows.frames_BTHW[:, -1])
         clear_BG = truth.moves_BG != UNCLEAR
         wrong_BG = (outlook.likeliest != truth.moves_BG) & clear_BG
-        turns_BG = clear_BG & (truth.moves_BG != number_of(things.moves_BG22[:, :, 0]))
+        turns_BG = turning(things, truth.moves_BG)
         shown = model.mover.arrive(present_BHW, things, outlook, truth.moves_BG)
         torn_BHW = (
             carry_on(present_BHW, things, shown).frame_BHW != carry_on(present_BHW, things, truth).frame_BHW
@@ -126,6 +135,21 @@ class ThingsTask(StageTask):
         actions_BM = torch.cat([windows.earlier_BM, windows.actions_BT[:, self.history - 1 :]], 1)
         things = find_things(past_BTHW, model.groups)
         return things, model.mover(past_BTHW, things, actions_BM), past_BTHW
+
+
+@torch.no_grad()
+def turned(classes_FHW: Tensor, groups: int) -> NDArray[np.bool_]:
+    """In which of the transitions between these frames something turns or vanishes, bool (F - 1,)."""
+    found = np.zeros(len(classes_FHW) - 1, np.bool_)
+    for first in range(2, len(found), LOOKED_AT):  # what moves is known from the third frame on
+        next_BHW = classes_FHW[first + 1 : first + 1 + LOOKED_AT]
+        past_BTHW = torch.stack(
+            [classes_FHW[first - back : first - back + len(next_BHW)] for back in (2, 1, 0)], 1
+        )
+        things = find_things(past_BTHW, groups)
+        moves_BG = true_arrival(things, past_BTHW, next_BHW).moves_BG
+        found[first : first + len(next_BHW)] = turning(things, moves_BG).any(1).cpu().numpy()
+    return found
 
 
 def things_folder(config: Config) -> Path:

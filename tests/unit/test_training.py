@@ -19,7 +19,7 @@ from rayatari.config.runtime import TrainingConfig
 from rayatari.config.schema import Config
 from rayatari.config.world import OptimizerConfig
 from rayatari.dataset.reader import read_chunks
-from rayatari.dataset.windows import EventWeights, window_batches
+from rayatari.dataset.windows import window_batches
 from rayatari.errors import UserError
 from rayatari.games.counting import read, reward_of
 from rayatari.models.neural_game import NeuralGame
@@ -115,7 +115,7 @@ def test_a_dataset_held_on_the_device_gives_the_windows_that_stream(config: Conf
     chunks = list(read_chunks(task.dataset, "train"))
     cpu = torch.device("cpu")
     held = ResidentFrames.take(chunks, task.codec, task.info.reward_values, cpu)
-    resident = ResidentWindows(held, 4, task.horizon, EventWeights(), 6, UNKNOWN_ACTION)
+    resident = ResidentWindows(held, 4, task.horizon, task.weigh, 6, UNKNOWN_ACTION)
     streamed = window_batches(
         chunks, batch=64, history=4, horizon=task.horizon, buffer_frames=10_000, seed=0, earlier=6
     )  # fmt: skip
