@@ -79,7 +79,7 @@ class ThingsTask(StageTask):
         return self.config.mapper.action_history
 
     def weigh(self, chunk: Chunk, classes: Callable[[], Tensor]) -> NDArray[np.float32]:
-        """As ``world.sampling`` says, and more where things turn, which they do in one window of fifteen."""
+        """As ``world.sampling`` says, and more where things turn."""
         weights = super().weigh(chunk, classes)
         turns = turned(classes(), self.config.world.model.things)
         weights[turns] = np.maximum(weights[turns], self.config.mapper.things.turns)

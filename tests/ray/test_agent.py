@@ -14,6 +14,7 @@ from rayatari.agent import train
 from rayatari.agent.checkpoints import latest_checkpoint
 from rayatari.agent.policy import Policy, PolicyModel, PolicyPlayer, load_policy
 from rayatari.agent.rllib.build import build_algorithm, network_config
+from rayatari.agent.rllib.learner import learning_timesteps
 from rayatari.agent.rollout import LAST
 from rayatari.checkpoint import read_card
 from rayatari.config.agent import AgentConfig
@@ -137,6 +138,24 @@ def test_the_same_seed_trains_the_same_network(settings):
             algorithm.stop()
     for name, value in learned[0].items():
         assert torch.equal(value, learned[1][name]), name
+
+
+def test_the_target_takes_the_weights_over_when_its_steps_are_due(algorithm):
+    [found] = algorithm.learner_group.foreach_learner(lambda learner: learner)
+    learner, module = found.get(), network_of(algorithm)
+    last = learner.last_update_ts_by_mid[DEFAULT_MODULE_ID]
+    with torch.no_grad():
+        for parameter in module.network.parameters():
+            parameter.add_(0.1)
+
+    def follows(steps):
+        learner.after_gradient_based_update(timesteps=learning_timesteps(last + steps, 0.0))
+        pairs = zip(module.network.parameters(), module.target.parameters(), strict=True)
+        return all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+    assert not follows(TINY.target_update - 1)
+    assert follows(TINY.target_update)
+    assert learner.last_update_ts_by_mid[DEFAULT_MODULE_ID] == last + TINY.target_update
 
 
 def test_what_is_judged_ahead_is_what_the_target_says_when_it_is_learned():

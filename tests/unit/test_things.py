@@ -17,6 +17,7 @@ from rayatari.models.things import (
     find_things,
     keep_flying,
     true_arrival,
+    turning,
 )
 
 GROUND, WALL, BALL, BAND = 0, 1, 2, 3
@@ -69,6 +70,19 @@ def test_carried_by_its_true_move_a_ball_is_the_next_frame(way: tuple[int, int])
     truth = true_arrival(found, past, following)
     assert truth.moves_BG.tolist() == [[move(*way), UNCLEAR]]
     assert torch.equal(carry_on(past[:, -1], found, truth).frame_BHW, following)
+
+
+@pytest.mark.parametrize(
+    ("following", "turns"),
+    [(ball_at(55, 51), False), (ball_at(54, 52), False), (ball_at(45, 51), True), (None, True)],
+)
+def test_a_ball_turns_where_it_goes_elsewhere_by_more_than_a_pixel_or_vanishes(
+    following: tuple[int, int, int, int, int] | None, turns: bool
+) -> None:
+    past = film(*(screen(ball_at(40 + 5 * t, 60 - 3 * t)) for t in range(3)))
+    found = find_things(past, 2)
+    truth = true_arrival(found, past, screen(following) if following else screen())
+    assert turning(found, truth.moves_BG).tolist() == [[turns, False]]
 
 
 def test_what_a_ball_covers_comes_back_when_it_leaves() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from recorded import counting_run
@@ -10,6 +11,7 @@ from worlds import MAPPER, PALETTE, SIZES, TELLING, WORLD, flying_ball, lesson, 
 
 from rayatari.checkpoint import load_bundle
 from rayatari.config.world import ModelConfig, OptimizerConfig, ThingsConfig
+from rayatari.dataset.reader import read_chunks
 from rayatari.errors import UserError
 from rayatari.models.neural_game import NeuralGame
 from rayatari.models.packed import pack
@@ -17,8 +19,9 @@ from rayatari.models.things import RIM
 from rayatari.models.windows import Lesson
 from rayatari.paths import stage_dir
 from rayatari.training import mapper, world
+from rayatari.training.mapper import MapperTask
 from rayatari.training.stage import check_world, dataset_path, matching_info
-from rayatari.training.things import ThingsTask, train_mover
+from rayatari.training.things import LOOKED_AT, ThingsTask, train_mover, turned
 
 
 def test_nothing_else_is_drawn_in_a_things_colour_beside_it() -> None:
@@ -89,6 +92,28 @@ def test_packed_for_play_things_go_the_same_ways() -> None:
         before = model.look(taught.past_BTHW, taught.actions_BM).last_BhwS
         after = pack(model).look(taught.past_BTHW, taught.actions_BM).last_BhwS
     assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("at", [3, LOOKED_AT + 2])
+def test_windows_in_which_something_turns_are_found(at: int) -> None:
+    """Also on the border of what is looked through at once."""
+    before = flying_ball(1, 4)[0]
+    still = before[:1].expand(at - 3, -1, -1)
+    after = before[2].expand(3, -1, -1)  # back by the way it came, and at rest there
+    assert turned(torch.cat([still, before, after]), 2).nonzero()[0].tolist() == [at, at + 1]
+
+
+def test_those_windows_are_drawn_more_often(tmp_path: Path) -> None:
+    config = counting_run(tmp_path, TELLING, MAPPER)
+    config = replace(config, mapper=replace(config.mapper, things=ThingsConfig(turns=7.0)))
+    task = ThingsTask(config, matching_info(config), dataset_path(config))
+    chunk = next(iter(read_chunks(task.dataset, "train")))
+    flies = flying_ball(1, 5)[0]
+    film = torch.cat([flies, flies[3:4].expand(len(chunk.frames) - 5, -1, -1)])
+    weights = task.weigh(chunk, lambda: film)
+    plain = MapperTask(config, task.info, task.dataset).weigh(chunk, lambda: film)
+    assert weights[4:6].tolist() == [7.0, 7.0]
+    assert (np.delete(weights, [4, 5]) == np.delete(plain, [4, 5])).all()
 
 
 def test_training_teaches_the_mover_first_and_the_game_takes_it_over(
