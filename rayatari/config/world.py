@@ -26,6 +26,9 @@ class ModelConfig:
     flying: int = 0
     """Most things that the game has in flight at once; what flies beyond that is taken away, the newest
     first. A decoder draws a second ball where it expects a bounce to lead elsewhere. 0 for no limit."""
+    bodies: int = 0
+    """Rigid shapes that slide along a line, such as a paddle, measured on the dataset, at most so many: drawn
+    in part, they are shown whole. 0 leaves all to the decoder."""
     channels: tuple[int, ...] = (32, 64, 128, 192)
     """Decoder channels from the finest level to the bottleneck; each level halves height and width."""
     encoder_channels: tuple[int, ...] = (24, 48, 96, 128)

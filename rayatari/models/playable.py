@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rayatari.config.world import MapperConfig
 from rayatari.models.blocks import zero
+from rayatari.models.bodies import Bodies
 from rayatari.models.decoder import Drawing, Sight
 from rayatari.models.frames import corrupt
 from rayatari.models.latent_action import LatentActionModel
@@ -61,6 +62,7 @@ class PlayableWorld(nn.Module):
             if sizes.things
             else None
         )
+        self.bodies = Bodies(sizes.bodies) if sizes.bodies else None
         world.encoder.requires_grad_(False)
         if config.through == "codes":
             world.requires_grad_(False)

@@ -85,6 +85,8 @@ class MapperTask(StageTask):
             take_over(model, self._begun)
             if world.decoder.choice is not None and "world.decoder.choice.offsets_M2" not in self._begun:
                 world.decoder.choice.offsets_M2.copy_(self.measured_moves())
+        if model.bodies is not None and not (start and "bodies.facts_K6" in self._begun):
+            model.bodies.measure(self.measured_frames())
         if model.mover is not None and (found := mover_weights(self.config)):
             model.mover.load_state_dict(found)
         attach_perception(world, self.config)

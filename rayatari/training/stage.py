@@ -34,6 +34,8 @@ from rayatari.training.task import Task
 
 MOVES_MEASURED, MOVES_OF_CHUNK = 3_000, 60
 """Steps in which displacements are counted, in all and of one chunk of play."""
+FRAMES_MEASURED, FRAMES_APART = 600, 32
+"""Frames in which bodies are looked for, and from one to the next in a chunk of play."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,15 @@ class StageTask:
             torch.cat([pair[part] for pair in pairs]) for part in (np.s_[:-1], np.s_[1:])
         )
         return frequent_moves(present_BHW, next_BHW, sizes.patch, sizes.moves)
+
+    def measured_frames(self) -> Tensor:
+        """Frames of recorded play in which bodies are looked for, classes (N, H, W)."""
+        found: list[Tensor] = []
+        for chunk in read_chunks(self.dataset, "train"):
+            found.append(self.codec.encode(chunk.frames[::FRAMES_APART]))
+            if sum(map(len, found)) >= FRAMES_MEASURED:
+                break
+        return torch.cat(found)
 
     def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:
         """A batch of recorded windows as tensors on ``device``."""
@@ -139,6 +150,8 @@ def check_world(world: WorldConfig) -> None:
         raise UserError(f"world.model.things={sizes.things} must not be negative")
     if sizes.flying < 0:
         raise UserError(f"world.model.flying={sizes.flying} must not be negative: 0 is no limit")
+    if sizes.bodies < 0:
+        raise UserError(f"world.model.bodies={sizes.bodies} must not be negative: 0 is none")
     if sizes.things and sizes.history < 3:
         raise UserError(f"world.model.things needs 3 frames of the past: world.model.history={sizes.history}")
     if sizes.things and sizes.decoder == "blind":

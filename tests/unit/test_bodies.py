@@ -1,0 +1,151 @@
+"""Rigid bodies that slide along a line: found in recorded frames, and shown whole."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from recorded import counting_run
+from torch import Tensor
+from worlds import MAPPER, TELLING, WORLD, small_playable
+
+from rayatari.errors import UserError
+from rayatari.models.bodies import Bodies
+from rayatari.models.playable import PlayableWorld
+from rayatari.models.sampling import sample_step
+from rayatari.training.mapper import MapperTask
+from rayatari.training.stage import check_world, dataset_path, matching_info
+
+GROUND, WALL, INK, BALL = 0, 1, 2, 3
+
+
+def screen(paddle: int, width: int = 12, wall: int = 4, ball: tuple[int, int] | None = None) -> Tensor:
+    """Classes (64, 80): walls at both sides in front of a paddle, four rows high, and bricks above it."""
+    frame = torch.full((64, 80), GROUND, dtype=torch.uint8)
+    frame[8:14, 4:76] = INK
+    frame[50:54, max(0, paddle) : paddle + width] = INK
+    if ball:
+        frame[ball[0] : ball[0] + 4, ball[1] : ball[1] + 2] = BALL
+    frame[:, :wall] = frame[:, 80 - wall :] = WALL
+    return frame
+
+
+def played(*widths: int) -> Tensor:
+    return torch.stack([screen(4 + 3 * t, width) for width in widths for t in range(20)])
+
+
+def known(*widths: int) -> Bodies:
+    bodies = Bodies(4)
+    bodies.measure(played(*widths))
+    return bodies
+
+
+def mended(bodies: Bodies, frame: Tensor) -> Tensor:
+    return bodies.mend(frame[None])[0]
+
+
+def torn(frame: Tensor, *columns: int) -> Tensor:
+    frame = frame.clone()
+    frame[50:54, list(columns)] = GROUND
+    return frame
+
+
+def test_what_slides_is_found_and_what_rests_is_not() -> None:
+    bodies = known(12)
+    [lane] = bodies.lanes
+    assert (lane.colour, lane.ground) == (INK, GROUND)
+    assert (lane.rows, lane.columns) == (slice(50, 54), slice(4, 73))
+    assert bodies.masks_KSS.sum((1, 2)).tolist() == [48, 0, 0, 0]
+
+
+@pytest.mark.parametrize("paddle", [4, 23, 61])
+def test_a_torn_body_is_shown_whole_where_most_of_it_was_drawn(paddle: int) -> None:
+    whole = screen(paddle)
+    drawn = torn(whole, paddle + 3, paddle + 7, paddle + 8)
+    drawn[51, paddle - 2 if paddle > 4 else paddle + 14] = INK
+    assert torch.equal(mended(known(12), drawn), whole)
+
+
+def test_columns_slide_as_rows_do() -> None:
+    bodies = Bodies(4)
+    bodies.measure(played(12).transpose(1, 2))
+    assert torch.equal(mended(bodies, torn(screen(30), 35).T), screen(30).T)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        screen(23),
+        screen(-6),
+        screen(23, ball=(51, 28)),
+        torn(screen(23), *range(23, 32)),
+        screen(23, width=8),
+        torn(screen(23), *range(80)),
+    ],
+    ids=["whole", "half out of sight", "partly hidden", "a rest", "of another size", "none"],
+)
+def test_what_the_game_may_show_and_what_says_too_little_is_left_alone(frame: Tensor) -> None:
+    assert torch.equal(mended(known(12, 8), frame), frame)
+
+
+def test_of_two_sizes_the_one_is_shown_that_fits_better() -> None:
+    bodies = known(12, 8)
+    assert torch.equal(mended(bodies, torn(screen(30), 35)), screen(30))
+    assert torch.equal(mended(bodies, torn(screen(30, width=8), 32)), screen(30, width=8))
+
+
+def test_frames_of_a_batch_are_mended_each_for_itself() -> None:
+    bodies = known(12)
+    frames = torch.stack([screen(23), torn(screen(40), 44)])
+    assert torch.equal(bodies.mend(frames), torch.stack([screen(23), screen(40)]))
+
+
+def test_saved_bodies_are_those_that_were_measured() -> None:
+    bodies, again = known(12, 8), Bodies(4)
+    again.load_state_dict(bodies.state_dict())
+    drawn = torn(screen(30), 35)[None]
+    assert torch.equal(again.mend(drawn), bodies.mend(drawn))
+    assert torch.equal(Bodies(4).mend(drawn), drawn)
+
+
+def with_bodies(count: int = 4) -> PlayableWorld:
+    return small_playable(world=replace(WORLD, model=replace(WORLD.model, bodies=count))).eval()
+
+
+def test_a_game_shows_its_bodies_whole() -> None:
+    model = with_bodies()
+    assert model.bodies is not None
+    frames = torch.zeros(20, 224, 160, dtype=torch.uint8)
+    for t in range(20):
+        frames[t, 100:104, 10 + 3 * t : 22 + 3 * t] = 1
+    model.bodies.measure(frames)
+    past = frames[7:8, None].repeat(1, 4, 1, 1)
+    past[..., 100:104, 35:37] = 0
+    actions = torch.zeros(1, model.earlier + 1, dtype=torch.long)
+    shown = sample_step(model, past, actions).frames_BHW
+    bodies, model.bodies = model.bodies, None
+    drawn = sample_step(model, past, actions).frames_BHW  # an untrained world nearly repeats what it sees
+    assert torch.equal(shown, bodies.mend(drawn))
+    assert (shown != drawn)[:, 100:104].any()
+
+
+def test_training_measures_them_unless_the_game_that_it_begins_from_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = replace(TELLING, model=replace(TELLING.model, bodies=3))
+    config = counting_run(tmp_path, world, replace(MAPPER, start_from="shipped"))
+    begun: dict[str, Tensor] = {}
+    monkeypatch.setattr("rayatari.training.mapper.begun_weights", lambda *about: begun)
+    task = MapperTask(config, matching_info(config), dataset_path(config))
+    measured: list[Tensor] = []
+    monkeypatch.setattr(Bodies, "measure", lambda bodies, frames: measured.append(frames))
+    first = task.build()
+    assert [frames.shape[1:] for frames in measured] == [task.codec.padded_shape]
+    begun |= first.state_dict()
+    MapperTask(config, task.info, task.dataset).build()
+    assert len(measured) == 1
+
+
+def test_less_than_no_bodies_are_refused() -> None:
+    with pytest.raises(UserError, match=r"world\.model\.bodies"):
+        check_world(replace(WORLD, model=replace(WORLD.model, bodies=-1)))
