@@ -7,7 +7,8 @@ of the shapes that a lane may hold is seen whole in it: the one that agrees best
 there, and what else has its colour in the lane goes. Templates that are matched to what is seen, as in
 sprite-based video models (Smirnov et al., 2021, "MarioNette"), but measured and exact.
 
-Shape suffixes beside those of ``frames``: N frames, K bodies, S the side of a mask, p q positions.
+Shape suffixes beside those of ``frames``: N frames, K bodies, S the side of a mask, X pixels of a lane,
+P places of all bodies that it may hold.
 """
 
 from collections import defaultdict
@@ -59,7 +60,7 @@ class Bodies(nn.Module):
         self.register_buffer("masks_KSS", torch.zeros(count, SIDE, SIDE, dtype=torch.uint8))
         self.register_buffer("facts_K6", torch.full((count, 6), _NONE))
         self.lanes: list[Lane] = []
-        self.register_load_state_dict_post_hook(lambda module, _: module._read())
+        self.register_load_state_dict_post_hook(_read_again)
 
     def measure(self, frames_NHW: Tensor) -> None:
         """Find the bodies in recorded frames, classes uint8."""
@@ -89,6 +90,10 @@ class Bodies(nn.Module):
             if facts[0] != _NONE:
                 lanes[tuple(facts)].append(mask[: int(mask.any(1).sum()), : int(mask.any(0).sum())])
         self.lanes = [_lane(facts, masks, self.masks_KSS.device) for facts, masks in lanes.items()]
+
+
+def _read_again(bodies: Bodies, _: object) -> None:
+    bodies._read()
 
 
 def _lane(facts: tuple[int, ...], masks: list[Tensor], device: torch.device) -> Lane:
