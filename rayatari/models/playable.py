@@ -68,6 +68,7 @@ class PlayableWorld(nn.Module):
             world.requires_grad_(False)
             for parameter in world.decoder.mapper_eyes():
                 parameter.requires_grad_(True)
+        world.quantizer.eval()
 
     def train(self, mode: bool = True) -> "PlayableWorld":
         """Training mode for all but the quantizer, whose codebook is settled."""

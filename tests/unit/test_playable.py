@@ -10,8 +10,10 @@ from rayatari.models.playable import reward_indices
 from rayatari.models.sampling import sample_codes, sample_step
 
 
-def test_encoder_and_codebook_stay_as_the_video_taught_them() -> None:
-    model = small_playable().train()
+@pytest.mark.parametrize("told", [True, False])
+def test_encoder_and_codebook_stay_as_the_video_taught_them(told: bool) -> None:
+    model = small_playable()
+    model = model.train() if told else model  # a trainer's first steps come before it ever says so
     codebook = model.world.quantizer.codebook.clone()
     loss, logs, _ = model(lesson(4), 0.9, torch.Generator().manual_seed(0))
     loss.backward()
