@@ -168,7 +168,7 @@ def draw(
 def chances_of(drawing: Drawing) -> torch.Tensor:
     """The chances of all colours of each pixel, (B, h, w, P, S)."""
     if isinstance(drawing, PaintedDrawing):
-        return drawing.logits_BhwPS.float().softmax(3)
+        return drawing.logits().float().softmax(3)
     colors, chosen = drawing.choice.colors, drawing.scores_BhwK.float().softmax(-1)
     painted = drawing._paint(None).float().softmax(1).view(*chosen.shape[:3], colors, -1)
     chances = painted * chosen[..., colors + 1, None, None] + chosen[..., 1 : colors + 1, None]

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from rayatari.config.world import ModelConfig
 from rayatari.models.blocks import Downsample, ResidualBlock, Upsample, zero
-from rayatari.models.frames import FramePatches, from_patches, likeliest, one_hot, to_patches
+from rayatari.models.frames import FramePatches, from_patches, one_hot, to_patches
+from rayatari.models.hardware import follows_data
 from rayatari.models.losses import palette_loss
 from rayatari.models.moves import Flow, MoveChoice, MovedDrawing
+from rayatari.models.streamed import likeliest, likeliest_of_features, palette_loss_of_features
 from rayatari.models.things import Ahead
 
 CERTAIN = 10.0
@@ -73,18 +75,60 @@ class Sight:
 class PaintedDrawing:
     """Palette logits of the next frame, a choice of its own for each pixel."""
 
-    logits_BhwPS: Tensor
+    features_BhwC: Tensor
+    """What the pixels are painted from."""
+    sight: Sight
+    painter: nn.Linear
+    """From features to palette logits (P·S)."""
+    copied: Tensor
+    """Logit that a pixel keeps its colour by."""
+    colors: int
+
+    def logits(self) -> Tensor:
+        """The logits themselves, (B, h, w, P, S): the widest tensor there is."""
+        change_BhwPS = self.painter(self.features_BhwC).unflatten(3, (self.colors, -1))
+        last_BhwPS = one_hot(self.sight.last_BhwS, self.colors)
+        logits_BhwPS: Tensor = change_BhwPS + self.copied * last_BhwPS
+        if self.sight.decided_BhwS is not None:
+            decided_Bhw1S = self.sight.decided_BhwS[..., None, :]
+            logits_BhwPS = torch.where(decided_Bhw1S, CERTAIN * last_BhwPS, logits_BhwPS)
+        if self.sight.barred_BhwS is not None:
+            barred_BhwPS = one_hot(self.sight.barred_BhwS, self.colors + 1)[..., 1:, :] > last_BhwPS
+            logits_BhwPS = logits_BhwPS.masked_fill(barred_BhwPS, -3 * CERTAIN)
+        return logits_BhwPS
 
     def loss(self, next_BhwS: Tensor, weights_BhwS: Tensor) -> Tensor:
         """Weighted mean cross-entropy, in nats, on the next frame's classes."""
-        return palette_loss(self.logits_BhwPS, next_BhwS, weights_BhwS)
+        told = self.sight.decided_BhwS is not None or self.sight.barred_BhwS is not None
+        if told or not follows_data(self.features_BhwC):
+            return palette_loss(self.logits(), next_BhwS, weights_BhwS)
+        rows = (self.features_BhwC, self.sight.last_BhwS, next_BhwS, weights_BhwS)
+        features_MC, last_MS, next_MS, weights_MS = (each.flatten(0, 2) for each in rows)
+        return palette_loss_of_features(
+            features_MC, self.painter.weight, self.painter.bias, self.copied, last_MS, next_MS, weights_MS
+        )
 
     def frame(self) -> Tensor:
-        """The most likely frame, classes uint8 (B, H, W)."""
-        side = math.isqrt(self.logits_BhwPS.shape[-1])
-        # Contiguous, since a strided argmax is five times slower.
-        colors_last = self.logits_BhwPS.transpose(-1, -2).contiguous()
-        return from_patches(colors_last.argmax(-1).to(torch.uint8), side)
+        """The likeliest frame, classes uint8 (B, H, W): what has the highest logits.
+
+        Each colour's logits lie in a plane of their own here, which is what a CPU compares fast.
+        """
+        last_BhwS, painter = self.sight.last_BhwS, self.painter
+        B, h, w, S = last_BhwS.shape
+        features_MC, last_MS = self.features_BhwC.flatten(0, 2), last_BhwS.flatten(0, 2)
+        if follows_data(features_MC):
+            frame_MS = likeliest_of_features(features_MC, painter.weight, painter.bias, self.copied, last_MS)
+        else:
+            change_YM = _across(painter, features_MC)
+            copied_PX = self.copied * one_hot(last_MS.T.flatten(), self.colors)
+            frame_MS = likeliest(change_YM.view(self.colors, -1) + copied_PX).view(S, B * h * w).T
+        frame_BhwS = frame_MS.reshape(B, h, w, S)
+        if self.sight.decided_BhwS is not None:
+            frame_BhwS = torch.where(self.sight.decided_BhwS, last_BhwS.to(torch.uint8), frame_BhwS)
+        if self.sight.barred_BhwS is not None:
+            barred_BhwS = self.sight.barred_BhwS == frame_BhwS + 1
+            frame_BhwS = torch.where(barred_BhwS, last_BhwS.to(torch.uint8), frame_BhwS)
+        return from_patches(frame_BhwS, math.isqrt(S))
 
 
 Drawing = PaintedDrawing | MovedDrawing
@@ -145,7 +189,7 @@ class Decoder(nn.Module):
                 barred_BhwS = to_patches(ahead.rims_BHW[:, None], self.patch)
             decided_BhwS = last_BhwS != present_BhwS
             features_BhwC = features_BhwC + self.ahead(last_BhwS)
-        x = features_BhwC.permute(0, 3, 1, 2) + self.position
+        x = features_BhwC.permute(0, 3, 1, 2) + self.position.to(features_BhwC.dtype)
         skips = []
         for block, down in zip(self.down_blocks, self.downs, strict=False):
             x = block(x)
@@ -184,38 +228,7 @@ class Decoder(nn.Module):
             return MovedDrawing(
                 scores_BhwK, features_BhwC, sight.last_BhwS, self.choice, self.pixels, self.copy
             )
-        change_BhwX = self.pixels(features_BhwC)
-        change_BhwPS = change_BhwX.unflatten(3, (self.colors, -1))
-        last_BhwPS = one_hot(sight.last_BhwS, self.colors)
-        logits_BhwPS = change_BhwPS + self.copy * last_BhwPS
-        if sight.decided_BhwS is not None:
-            decided_Bhw1S = sight.decided_BhwS[..., None, :]
-            logits_BhwPS = torch.where(decided_Bhw1S, CERTAIN * last_BhwPS, logits_BhwPS)
-        if sight.barred_BhwS is not None:
-            barred_BhwPS = one_hot(sight.barred_BhwS, self.colors + 1)[..., 1:, :] > last_BhwPS
-            logits_BhwPS = logits_BhwPS.masked_fill(barred_BhwPS, -3 * CERTAIN)
-        return PaintedDrawing(logits_BhwPS)
-
-    def draw_frame(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
-        """The likeliest next frame, classes uint8 (B, H, W): what :meth:`draw` gives the highest logits.
-
-        Each colour's logits lie in a plane of their own here, which is what a CPU compares fast.
-        """
-        if self.choice is not None:
-            return self.draw(sight, mixed_BChw).frame()
-        B, h, w, S = sight.last_BhwS.shape
-        features_MC = self._rise(sight, mixed_BChw).flatten(0, 2)
-        change_XM = _across(self.pixels, features_MC)
-        last_SM = sight.last_BhwS.flatten(0, 2).T.contiguous()
-        copied_PY = self.copy * one_hot(last_SM.flatten(), self.colors)
-        frame_SM = likeliest(change_XM.view(self.colors, -1) + copied_PY).view(S, B * h * w)
-        frame_BhwS = frame_SM.T.reshape(B, h, w, S)
-        if sight.decided_BhwS is not None:
-            frame_BhwS = torch.where(sight.decided_BhwS, sight.last_BhwS.to(torch.uint8), frame_BhwS)
-        if sight.barred_BhwS is not None:
-            barred_BhwS = sight.barred_BhwS == frame_BhwS + 1
-            frame_BhwS = torch.where(barred_BhwS, sight.last_BhwS.to(torch.uint8), frame_BhwS)
-        return from_patches(frame_BhwS, self.patch)
+        return PaintedDrawing(features_BhwC, sight, self.pixels, self.copy, self.colors)
 
     def _rise(self, sight: Sight, mixed_BChw: Tensor) -> Tensor:
         """The way up to the finest level: features (B, h, w, C)."""

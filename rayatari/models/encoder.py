@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rayatari.models.blocks import Downsample, ResidualBlock
-from rayatari.models.frames import one_hot, to_patches
+from rayatari.models.frames import patch_features, to_patches
 
 
 class LatentActionEncoder(nn.Module):
@@ -30,8 +30,9 @@ class LatentActionEncoder(nn.Module):
 
     def forward(self, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
         """Encode two frames, classes uint8 (B, H, W)."""
-        patches = (to_patches(frame[:, None], self.patch) for frame in (present_BHW, next_BHW))
-        before, after = (one_hot(patches_BhwS, self.colors) for patches_BhwS in patches)
-        happened_BhwC = self.patches((after - before).flatten(3))
+        before_BhwS, after_BhwS = (
+            to_patches(frame[:, None], self.patch) for frame in (present_BHW, next_BHW)
+        )
+        happened_BhwC = patch_features(after_BhwS, self.colors, self.patches.weight, before_BhwX=before_BhwS)
         latents_BDhw = self.latents(F.silu(self.levels(happened_BhwC.permute(0, 3, 1, 2))))
         return latents_BDhw.flatten(2).transpose(1, 2)

@@ -17,6 +17,13 @@ def fast_bf16(device_type: str) -> bool:
     return any(torch.cpu.get_capabilities().get(unit) for unit in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
+def compute_dtype(device_type: str) -> torch.dtype:
+    """The dtype that layers compute in: autocast's, where it is on."""
+    if torch.is_autocast_enabled(device_type):
+        return torch.get_autocast_dtype(device_type)
+    return torch.float32
+
+
 def follows_data(values: Tensor) -> bool:
     """Whether the shapes of what is computed may depend on ``values``: not in CUDA graphs, nor in exports."""
     return not (values.is_cuda or torch.compiler.is_exporting())

@@ -118,7 +118,7 @@ class LatentActionModel(nn.Module):
         loss = drawing.loss(next_BhwS, weights_BhwS)
         if self.perception is not None:
             assert isinstance(drawing, PaintedDrawing)
-            loss = loss + losses.perceptual * self.perception(past_BTHW, drawing.logits_BhwPS, next_BHW)
+            loss = loss + losses.perceptual * self.perception(past_BTHW, drawing.logits(), next_BHW)
         return loss
 
     def true_codes(self, present_BHW: Tensor, next_BHW: Tensor) -> Tensor:
@@ -143,4 +143,4 @@ class LatentActionModel(nn.Module):
             entered_BChw = self.decoder.enter_codes(self.quantizer.vectors(codes_BN), shown_B)
         else:
             entered_BChw = self.decoder.enter_codes(self.quantizer.vectors(codes_BN))
-        return self.decoder.draw_frame(sight, self.decoder.mix(sight, entered_BChw))
+        return self.decoder.draw(sight, self.decoder.mix(sight, entered_BChw)).frame()

@@ -86,7 +86,7 @@ def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_BM: 
     """Frame and outcome of given codes and actions."""
     mixed_BChw = model.mix(sight, model.world.quantizer.vectors(codes_BN), actions_BM)
     reward, done, lives = model.heads(mixed_BChw)
-    frames_BHW = model.world.decoder.draw_frame(sight, mixed_BChw)
+    frames_BHW = model.world.decoder.draw(sight, mixed_BChw).frame()
     return SampledStep(
         frames_BHW=frames_BHW if model.bodies is None else model.bodies.mend(frames_BHW),
         rewards_B=reward.argmax(-1),

@@ -39,20 +39,30 @@ class MuonAdamW(torch.optim.AdamW):
         by_shape: dict[torch.Size, list[nn.Parameter]] = {}
         for parameter in group["params"]:
             if parameter.grad is not None:
-                by_shape.setdefault(parameter.flatten(1).shape, []).append(parameter)
+                by_shape.setdefault(_as_matrix(parameter).shape, []).append(parameter)
         for shape, parameters in by_shape.items():
-            rows = []
+            matrices = []
             for parameter in parameters:
                 gradient, state = parameter.grad, self.state[parameter]
                 assert gradient is not None
                 if not state:  # AdamW looks for a step wherever there is a state
                     state |= {"step": torch.zeros(()), "momentum": torch.zeros_like(parameter)}
                 state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
-                rows.append(gradient.lerp(state["momentum"], _MOMENTUM).flatten(1))
-            updates = orthogonalize(torch.stack(rows), group["newton_schulz"]) * 0.2 * max(shape) ** 0.5
+                matrices.append(_as_matrix(gradient.lerp(state["momentum"], _MOMENTUM)))
+            updates = orthogonalize(torch.stack(matrices), group["newton_schulz"]) * 0.2 * max(shape) ** 0.5
             for parameter, update in zip(parameters, updates, strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.sub_(update.view(parameter.shape) * group["lr"])
+                rows, columns = parameter.shape[2:]
+                filters = update.unflatten(1, (rows, columns, -1)).permute(0, 3, 1, 2)
+                parameter.sub_(filters * group["lr"])
+
+
+def _as_matrix(filters: Tensor) -> Tensor:
+    """A convolution's weights (C', C, i, j) as a matrix (C', i · j · C).
+
+    The order of columns makes no difference to Muon; in this one channels-last weights need no copy.
+    """
+    return filters.permute(0, 2, 3, 1).flatten(1)
 
 
 def orthogonalize(matrices_LMN: Tensor, steps: int = 5) -> Tensor:
@@ -64,5 +74,5 @@ def orthogonalize(matrices_LMN: Tensor, steps: int = 5) -> Tensor:
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).to(matrices_LMN.dtype)

@@ -35,7 +35,7 @@ def reached(config) -> float:
         entered = model.decoder.enter_codes(model.quantizer.vectors(codes))
         drawing = model.decoder.draw(sight, model.decoder.mix(sight, entered))
         assert isinstance(drawing, PaintedDrawing)
-        return drawing.logits_BhwPS
+        return drawing.logits()
 
     with torch.no_grad():
         before, hits, tries = drawn(past), 0, 0

@@ -4,11 +4,13 @@ import pytest
 import torch
 from worlds import moving_square, small_playable
 
-from rayatari.models.frames import likeliest
+from rayatari.models.decoder import PaintedDrawing
+from rayatari.models.frames import from_patches
 from rayatari.models.hardware import fast_bf16
 from rayatari.models.neural_game import NeuralGame
 from rayatari.models.packed import PackedConv2d, pack
 from rayatari.models.sampling import sample_step
+from rayatari.models.streamed import likeliest
 from rayatari.paths import SHIPPED, shipped_games
 
 needs_bf16 = pytest.mark.skipif(not fast_bf16("cpu"), reason="this CPU has no bfloat16 units")
@@ -23,7 +25,10 @@ def test_a_frame_is_drawn_as_its_logits_say() -> None:
     model, past = small_playable().world.eval(), moving_square(2, 4)
     sight = model.decoder.look(past)
     drawing = model.decoder.draw(sight, sight.past_BChw)
-    assert torch.equal(model.decoder.draw_frame(sight, sight.past_BChw), drawing.frame())
+    assert isinstance(drawing, PaintedDrawing)
+    best = drawing.logits().argmax(3).to(torch.uint8)
+    assert torch.equal(drawing.frame(), from_patches(best, model.decoder.patch))
+    assert (drawing.frame() != past[:, -1]).float().mean() > 0.05, "it has to draw something"
 
 
 @needs_bf16
