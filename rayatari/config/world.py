@@ -29,6 +29,9 @@ class ModelConfig:
     bodies: int = 0
     """Rigid shapes that slide along a line, such as a paddle, measured on the dataset, at most so many: drawn
     in part, they are shown whole. 0 leaves all to the decoder."""
+    signs: int = 0
+    """Places of the screen that show one of few pictures at a time, such as digits, measured on the dataset,
+    at most so many: they show nothing else. 0 leaves all to the decoder."""
     channels: tuple[int, ...] = (32, 64, 128, 192)
     """Decoder channels from the finest level to the bottleneck; each level halves height and width."""
     encoder_channels: tuple[int, ...] = (24, 48, 96, 128)

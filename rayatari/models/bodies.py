@@ -167,7 +167,7 @@ def _pieces(
     """Frame, shape (colour, height, width, mask) and corner of what hangs together in one colour."""
     for first in range(0, len(frames_NHW), _AT_ONCE):
         part_NHW = frames_NHW[first : first + _AT_ONCE]
-        labels_X = _labels(part_NHW).flatten()
+        labels_X = labels(part_NHW).flatten()
         _, of_X, counts_Y = labels_X.unique(return_inverse=True, return_counts=True)
         fits_Y = (counts_Y >= SMALLEST) & (counts_Y <= SIDE * SIDE)
         H, W = part_NHW.shape[1:]
@@ -185,7 +185,7 @@ def _pieces(
             yield first + n, (colour, tall, wide, mask.numpy().tobytes()), (top, left)
 
 
-def _labels(frames_NHW: Tensor) -> Tensor:
+def labels(frames_NHW: Tensor) -> Tensor:
     """A number for each pixel, the same for those that hang together over at most two ``SIDE``; int64."""
     labels_NHW = torch.arange(frames_NHW.numel()).view_as(frames_NHW)
     for _ in range(2 * SIDE):

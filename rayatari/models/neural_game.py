@@ -249,7 +249,7 @@ class NeuralGame:
             actions_BM = self._with_earlier(np.zeros(len(self._noise), np.int64))
             sight = self._look(actions_BM)
             codes_BN = sample_codes(self.model, sight, actions_BM)
-            lives_B = draw_step(self.model, sight, codes_BN, actions_BM).lives_B
+            lives_B = self._draw(sight, codes_BN, actions_BM).lives_B
         lives: NDArray[np.int64] = lives_B.numpy(force=True)
         return lives
 
@@ -259,7 +259,7 @@ class NeuralGame:
         with self._computing():
             actions_BM = self._with_earlier(actions)
             sight = self._look(actions_BM)
-            step = draw_step(self.model, sight, self._sample(sight, actions_BM), actions_BM)
+            step = self._draw(sight, self._sample(sight, actions_BM), actions_BM)
             return self._advance(step, actions_BM)
 
     @torch.inference_mode()
@@ -290,11 +290,14 @@ class NeuralGame:
         with self._computing():
             codes_BN, actions_BM = torch.from_numpy(codes).to(self.device), self._with_earlier(actions)
             sight = self._look(actions_BM)
-            return self._advance(draw_step(self.model, sight, codes_BN, actions_BM), actions_BM)
+            return self._advance(self._draw(sight, codes_BN, actions_BM), actions_BM)
 
     def _computing(self) -> torch.autocast:
         kind = self.device.type
         return torch.autocast(kind, torch.bfloat16, enabled=fast_bf16(kind))
+
+    def _draw(self, sight: Sight, codes_BN: Tensor, actions_BM: Tensor) -> SampledStep:
+        return draw_step(self.model, sight, codes_BN, actions_BM, self._past_BTHW[:, -1])
 
     def _look(self, actions_BM: Tensor) -> Sight:
         if not self._noise:

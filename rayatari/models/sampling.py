@@ -44,7 +44,8 @@ def sample_step(
     with the ``noise`` of each game.
     """
     sight = model.look(past_BTHW, actions_BM)
-    return draw_step(model, sight, sample_codes(model, sight, actions_BM, temperature, noise), actions_BM)
+    codes_BN = sample_codes(model, sight, actions_BM, temperature, noise)
+    return draw_step(model, sight, codes_BN, actions_BM, past_BTHW[:, -1])
 
 
 def sample_codes(
@@ -82,14 +83,21 @@ def _ranks(values_BN: Tensor) -> Tensor:
     return ahead_BNN.sum(-1)
 
 
-def draw_step(model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_BM: Tensor) -> SampledStep:
-    """Frame and outcome of given codes and actions."""
+def draw_step(
+    model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_BM: Tensor, present_BHW: Tensor
+) -> SampledStep:
+    """Frame and outcome of given codes and actions, after the present frame that ``sight`` ends with."""
     mixed_BChw = model.mix(sight, model.world.quantizer.vectors(codes_BN), actions_BM)
     reward, done, lives = model.heads(mixed_BChw)
     frames_BHW = model.world.decoder.draw(sight, mixed_BChw).frame()
+    rewards_B = reward.argmax(-1)
+    if model.bodies is not None:
+        frames_BHW = model.bodies.mend(frames_BHW)
+    if model.signs is not None:
+        frames_BHW = model.signs.mend(frames_BHW, present_BHW, rewards_B)
     return SampledStep(
-        frames_BHW=frames_BHW if model.bodies is None else model.bodies.mend(frames_BHW),
-        rewards_B=reward.argmax(-1),
+        frames_BHW=frames_BHW,
+        rewards_B=rewards_B,
         done_B=done.argmax(-1).bool(),
         lives_B=lives.argmax(-1),
     )

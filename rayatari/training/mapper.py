@@ -87,6 +87,8 @@ class MapperTask(StageTask):
                 world.decoder.choice.offsets_M2.copy_(self.measured_moves())
         if model.bodies is not None and not (start and "bodies.facts_K6" in self._begun):
             model.bodies.measure(self.measured_frames())
+        if model.signs is not None and not (start and "signs.facts_N5" in self._begun):
+            model.signs.measure(self.recorded_play, info.reward_values.index(0))
         if model.mover is not None and (found := mover_weights(self.config)):
             model.mover.load_state_dict(found)
         attach_perception(world, self.config)

@@ -1,6 +1,6 @@
 """What the two training stages share: resolving the dataset, running a backend."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +90,12 @@ class StageTask:
                 break
         return torch.cat(found)
 
+    def recorded_play(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All recorded play in order: frames of a chunk, classes (T + 1, H, W), and its T reward indices."""
+        for chunk in read_chunks(self.dataset, "train"):
+            rewards_T = reward_indices(torch.tensor(chunk.rewards), self.info.reward_values)
+            yield self.codec.encode(chunk.frames), rewards_T
+
     def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:
         """A batch of recorded windows as tensors on ``device``."""
         rewards_BT = reward_indices(torch.from_numpy(batch.rewards), self.info.reward_values)
@@ -152,6 +158,8 @@ def check_world(world: WorldConfig) -> None:
         raise UserError(f"world.model.flying={sizes.flying} must not be negative: 0 is no limit")
     if sizes.bodies < 0:
         raise UserError(f"world.model.bodies={sizes.bodies} must not be negative: 0 is none")
+    if sizes.signs < 0:
+        raise UserError(f"world.model.signs={sizes.signs} must not be negative: 0 is none")
     if sizes.things and sizes.history < 3:
         raise UserError(f"world.model.things needs 3 frames of the past: world.model.history={sizes.history}")
     if sizes.things and sizes.decoder == "blind":

@@ -1,0 +1,211 @@
+"""Signs: places of the screen that show one of few pictures at a time, such as the digits of a score.
+
+A digit that changes is drawn pixel by pixel from what may come next; half a 4 and half a 5 are no digit, and
+the next frame goes on from there. Which places are signs, all pictures that each has, and which of them
+follow on which, is counted in recorded play. What is drawn there is replaced by the picture nearest to it
+that may follow on the one before.
+
+Shape suffixes beside those of ``frames``: N signs, A pictures of a sign, X pixels of its place.
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rayatari.models.bodies import labels
+
+SIDE = 24
+"""Longest side of a sign, in pixels."""
+PICTURES = 16
+"""Most pictures of a sign."""
+DIFFERS = 0.3
+"""Share of what a change would alter that has to be altered in a picture that may not follow, to be one."""
+RESTS = 8
+"""Steps for which a sign's pictures stay at least, on the mean of each: what passes by is no sign."""
+UPHEAVAL = 0.2
+"""Share of the screen beyond which a change says nothing of places, as when a game begins."""
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One place, and what it may show."""
+
+    rows: slice
+    columns: slice
+    pictures_AX: Tensor
+    """Classes."""
+    follows_AA: Tensor
+    """Whether the second may come after the first, bool."""
+    turns_RAA: Tensor
+    """Whether the first gives way to the second in a step with that reward, or right after it, bool; with
+    reward 0 where no reward explains it."""
+
+
+class Signs(nn.Module):
+    """The signs of a game, at most ``count``; none until :meth:`measure` or loaded weights bring them."""
+
+    pictures_NAX: Tensor
+    turns_NRAA: Tensor
+    facts_N5: Tensor
+    """First and last + 1 row, first and last + 1 column of each place, and how many pictures; int64."""
+
+    def __init__(self, count: int, rewards: int) -> None:
+        super().__init__()
+        self.register_buffer("pictures_NAX", torch.zeros(count, PICTURES, SIDE * SIDE, dtype=torch.uint8))
+        self.register_buffer("turns_NRAA", torch.zeros(count, rewards, PICTURES, PICTURES, dtype=torch.bool))
+        self.register_buffer("facts_N5", torch.zeros(count, 5, dtype=torch.long))
+        self.signs: list[Sign] = []
+        self.register_load_state_dict_post_hook(_read_again)
+
+    def measure(self, chunks: Callable[[], Iterable[tuple[Tensor, Tensor]]], nothing: int) -> None:
+        """Count what recorded play shows.
+
+        ``chunks`` gives frames in order, classes uint8 (T + 1, H, W), with the indices of the rewards between
+        them, int64 (T,), of which ``nothing`` is that of no points. It is called twice: first for the places,
+        then for their pictures.
+        """
+        for buffer in (self.pictures_NAX, self.turns_NRAA, self.facts_N5):
+            buffer.zero_()
+        boxes = _places(frames_THW for frames_THW, _ in chunks())
+        counted = [_Counted(box, nothing) for box in boxes]
+        for frames_THW, rewards_T in chunks():
+            for place in counted:
+                place.count(frames_THW, rewards_T)
+        signs = sorted((place for place in counted if place.is_sign), key=lambda place: -place.changes)
+        for n, place in zip(range(len(self.facts_N5)), signs, strict=False):
+            place.enter(self.pictures_NAX[n], self.turns_NRAA[n], self.facts_N5[n])
+        self._read()
+
+    def mend(self, frames_BHW: Tensor, before_BHW: Tensor, rewards_B: Tensor) -> Tensor:
+        """The same frames, classes uint8, with each sign showing a picture that may follow on the one before.
+
+        A picture that may follow stays. In place of one that may not comes the nearest of those that follow
+        in steps with that reward (indices ``rewards``); if there is none, or too little differs from the one
+        before, that stays. Where the one before is not known, nothing is done.
+        """
+        for sign in self.signs:
+            drawn_BX, before_BX = (
+                frames[:, sign.rows, sign.columns].flatten(1) for frames in (frames_BHW, before_BHW)
+            )
+            frames_BHW = frames_BHW.clone()
+            mended_BX = _mended(drawn_BX, before_BX, rewards_B, sign)
+            frames_BHW[:, sign.rows, sign.columns] = mended_BX.view(
+                len(mended_BX), -1, sign.columns.stop - sign.columns.start
+            )
+        return frames_BHW
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Signs":
+        super()._apply(fn, recurse)
+        self._read()
+        return self
+
+    def _read(self) -> None:
+        self.signs = []
+        for n, (top, bottom, left, right, known) in enumerate(self.facts_N5.tolist()):
+            if known:
+                pictures_AX = self.pictures_NAX[n, :known, : (bottom - top) * (right - left)]
+                turns_RAA = self.turns_NRAA[n, :, :known, :known]
+                follows_AA = turns_RAA.any(0) | torch.eye(known, dtype=torch.bool, device=turns_RAA.device)
+                self.signs.append(
+                    Sign(slice(top, bottom), slice(left, right), pictures_AX, follows_AA, turns_RAA)
+                )
+
+
+def _read_again(signs: Signs, _: object) -> None:
+    signs._read()
+
+
+def _mended(drawn_BX: Tensor, before_BX: Tensor, rewards_B: Tensor, sign: Sign) -> Tensor:
+    was_BA = (before_BX[:, None] == sign.pictures_AX).all(-1)
+    known_B, was_B = was_BA.any(1), was_BA.int().argmax(1)
+    wrong_BA = (drawn_BX[:, None] != sign.pictures_AX).sum(-1)
+    fits_B = ((wrong_BA == 0) & sign.follows_AA[was_B]).any(1)
+    turns_BA = sign.turns_RAA[rewards_B, was_B] & ~was_BA
+    nearest_B = wrong_BA.masked_fill(~turns_BA, SIDE * SIDE + 1).argmin(1)
+    by_change_B = (sign.pictures_AX[nearest_B] != before_BX).sum(1)
+    differs_B = (drawn_BX != before_BX).sum(1) >= DIFFERS * by_change_B
+    next_B = torch.where(turns_BA.any(1) & differs_B, nearest_B, was_B)
+    return torch.where((known_B & ~fits_B)[:, None], sign.pictures_AX[next_B], drawn_BX)
+
+
+class _Counted:
+    """The pictures of one place, as they come."""
+
+    def __init__(self, box: tuple[int, int, int, int], nothing: int) -> None:
+        self.box, self.nothing = box, nothing
+        self.pictures: dict[bytes, int] = {}
+        self.steps: Counter[tuple[int, int, int]] = Counter()
+        self.shown: Counter[int] = Counter()
+        self.entered: Counter[int] = Counter()
+        self.full = False
+
+    @property
+    def is_sign(self) -> bool:
+        """Whether it shows more than one picture, but few, and most of them for a while."""
+        rests = [self.shown[number] / self.entered[number] for number in self.pictures.values()]
+        return not self.full and len(rests) > 1 and statistics.median(rests) >= RESTS
+
+    @property
+    def changes(self) -> int:
+        """How often one picture gave way to another."""
+        return self.steps.total()
+
+    def count(self, frames_THW: Tensor, rewards_T: Tensor) -> None:
+        """Take in some frames that follow on each other."""
+        if self.full:
+            return
+        top, bottom, left, right = self.box
+        shown_TX = frames_THW[:, top:bottom, left:right].flatten(1)
+        turns = (shown_TX[1:] != shown_TX[:-1]).any(1).nonzero()[:, 0].tolist()
+        first = self._enter(shown_TX[0])
+        self.shown[first] += len(shown_TX)
+        for t in turns:
+            second = self._enter(shown_TX[t + 1])
+            self.shown[first] -= len(rewards_T) - t
+            self.shown[second] += len(rewards_T) - t
+            causes = [int(reward) for reward in rewards_T[max(0, t - 1) : t + 1] if reward != self.nothing]
+            if causes or t:  # what came before the first step is not known
+                self.steps[causes[-1] if causes else self.nothing, first, second] += 1
+            first = second
+        self.full = len(self.pictures) > PICTURES
+
+    def _enter(self, shown_X: Tensor) -> int:
+        number = self.pictures.setdefault(shown_X.numpy().tobytes(), len(self.pictures))
+        self.entered[number] += 1
+        return number
+
+    def enter(self, pictures_AX: Tensor, turns_RAA: Tensor, facts_5: Tensor) -> None:
+        """Write down what was counted."""
+        for picture, number in self.pictures.items():
+            pixels_X = torch.frombuffer(bytearray(picture), dtype=torch.uint8)
+            pictures_AX[number, : len(pixels_X)] = pixels_X
+        for step in self.steps:
+            turns_RAA[step] = True
+        facts_5.copy_(torch.tensor([*self.box, len(self.pictures)]))
+
+
+def _places(chunks: Iterable[Tensor]) -> list[tuple[int, int, int, int]]:
+    """Boxes (top, bottom, left, right) around pixels that change and hang together, no larger than a sign."""
+    changes_HW = torch.zeros(())
+    for frames_THW in chunks:
+        changed_THW = frames_THW[1:] != frames_THW[:-1]
+        calm_T = changed_THW.float().mean((1, 2)) < UPHEAVAL
+        changes_HW = changes_HW + changed_THW[calm_T].sum(0)
+    if changes_HW.ndim == 0 or not changes_HW.any():
+        return []
+    # Pixels with one between them hang together, too: the strokes of a digit.
+    near_HW = F.max_pool2d((changes_HW > 0).float()[None], 3, 1, 1)[0] > 0
+    labels_HW = labels(near_HW.to(torch.uint8)[None])[0].masked_fill(changes_HW == 0, -1)
+    boxes = []
+    for label in labels_HW.unique().tolist():
+        rows, columns = (labels_HW == label).nonzero(as_tuple=True)
+        top, bottom = int(rows.min()), int(rows.max()) + 1
+        left, right = int(columns.min()), int(columns.max()) + 1
+        if label >= 0 and max(bottom - top, right - left) <= SIDE:
+            boxes.append((top, bottom, left, right))
+    return boxes

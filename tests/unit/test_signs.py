@@ -1,0 +1,178 @@
+"""Places that show one of few pictures: counted in recorded play, and nothing else is shown there."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from recorded import counting_run
+from torch import Tensor
+from worlds import MAPPER, WORLD, small_playable
+
+from rayatari.errors import UserError
+from rayatari.models.sampling import sample_step
+from rayatari.models.signs import PICTURES, RESTS, Signs
+from rayatari.training.mapper import MapperTask
+from rayatari.training.stage import check_world, dataset_path, matching_info
+
+INK, BALL = 2, 3
+NOTHING, POINT = 0, 1
+DIGITS = {
+    digit: torch.tensor([[int(p) for p in row] for row in rows.split()], dtype=torch.uint8) * INK
+    for digit, rows in enumerate(
+        [
+            "11111 10001 10001 10001 11111",
+            "00100 00100 00100 00100 00100",
+            "11111 00001 11111 10000 11111",
+            "11111 00001 11111 00001 11111",
+        ]
+    )
+}
+
+
+def screen(score: int, lives: int, ball: tuple[int, int] | None = None) -> Tensor:
+    """Classes (64, 80): two digits at the top, and a ball below."""
+    frame = torch.zeros(64, 80, dtype=torch.uint8)
+    frame[2:7, 10:15], frame[2:7, 40:45] = DIGITS[score], DIGITS[lives]
+    if ball:
+        frame[ball[0] : ball[0] + 4, ball[1] : ball[1] + 4] = BALL
+    return frame
+
+
+def played() -> Iterator[tuple[Tensor, Tensor]]:
+    """Two games of three points, the second of which shows each a step late, and of two lives lost."""
+    for late in (0, 1):
+        frames, rewards = [], []
+        for t in range(6 * RESTS):
+            score = min(3, max(0, t - late) // RESTS)
+            frames.append(screen(score, 3 - min(2, t // (2 * RESTS + 3)), ball=(20 + t % 40, t)))
+            rewards.append(POINT if (t + 1) % RESTS == 0 and t < 3 * RESTS else NOTHING)
+        yield torch.stack(frames), torch.tensor(rewards[:-1])
+
+
+def known() -> Signs:
+    signs = Signs(4, rewards=2)
+    signs.measure(played, NOTHING)
+    return signs
+
+
+def mended(drawn: Tensor, before: Tensor, reward: int = NOTHING) -> Tensor:
+    return known().mend(drawn[None], before[None], torch.tensor([reward]))[0]
+
+
+def blurred(first: int, second: int) -> Tensor:
+    """Half of one digit of the score and half of another, which is none."""
+    frame, other = screen(first, 3), screen(second, 3)
+    frame[5:7] = other[5:7]
+    return frame
+
+
+def test_digits_are_found_and_what_passes_by_is_not() -> None:
+    signs = known()
+    boxes = sorted((sign.columns.start, sign.rows.start) for sign in signs.signs)
+    assert boxes == [(10, 2), (40, 2)]
+    assert sorted(len(sign.pictures_AX) for sign in signs.signs) == [3, 4]
+
+
+def test_what_explains_a_change_is_counted_however_late_it_shows() -> None:
+    score, lives = sorted(known().signs, key=lambda sign: sign.columns.start)
+    assert score.turns_RAA[POINT].sum() == 3 and score.turns_RAA[NOTHING].sum() == 0
+    assert lives.turns_RAA[NOTHING].sum() == 2 and lives.turns_RAA[POINT].sum() == 0
+
+
+def test_a_place_with_many_pictures_is_no_sign() -> None:
+    frames = torch.zeros(RESTS * (PICTURES + 2), 64, 80, dtype=torch.uint8)
+    for t in range(len(frames)):
+        frames[t, 4, 4 : 5 + t // RESTS] = INK
+    signs = Signs(4, rewards=1)
+    signs.measure(lambda: [(frames, torch.zeros(len(frames) - 1, dtype=torch.long))], 0)
+    assert not signs.signs
+
+
+@pytest.mark.parametrize(
+    "reward, shown", [(POINT, 2), (NOTHING, 1)], ids=["the next where it was earned", "else the one before"]
+)
+def test_half_of_two_digits_becomes_one_of_them(reward: int, shown: int) -> None:
+    assert torch.equal(mended(blurred(1, 2), screen(1, 3), reward), screen(shown, 3))
+
+
+def test_a_digit_that_may_follow_is_shown_as_drawn() -> None:
+    for drawn in (screen(1, 3), screen(2, 3), screen(1, 2, ball=(30, 30))):
+        assert torch.equal(mended(drawn, screen(1, 3)), drawn)
+
+
+def test_a_digit_that_never_followed_is_not_shown() -> None:
+    assert torch.equal(mended(screen(3, 3), screen(1, 3)), screen(1, 3))
+    assert torch.equal(mended(screen(3, 3), screen(1, 3), POINT), screen(2, 3))
+
+
+def test_a_life_is_lost_without_a_reward() -> None:
+    drawn = screen(0, 3)
+    drawn[2:7, 40:45] = torch.randint(0, 2, (5, 5), generator=torch.Generator().manual_seed(0)) * INK
+    assert torch.equal(mended(drawn, screen(0, 3)), screen(0, 2))
+
+
+def test_a_spot_is_no_sign_of_change() -> None:
+    drawn = screen(1, 3)
+    drawn[4:6, 11:13] = INK
+    assert torch.equal(mended(drawn, screen(1, 3), POINT), screen(1, 3))
+
+
+def test_what_was_never_seen_is_left_alone() -> None:
+    before = screen(1, 3)
+    before[2:7, 10:15] = INK
+    assert torch.equal(mended(blurred(1, 2), before), blurred(1, 2))
+
+
+def test_games_of_a_batch_are_mended_each_for_itself_and_saved_signs_are_those_counted() -> None:
+    signs, again = known(), Signs(4, rewards=2)
+    again.load_state_dict(signs.state_dict())
+    drawn = torch.stack([blurred(1, 2), blurred(1, 2), screen(2, 3)])
+    before, rewards = torch.stack([screen(1, 3)] * 3), torch.tensor([NOTHING, POINT, NOTHING])
+    for found in (signs, again):
+        shown = found.mend(drawn, before, rewards)
+        assert torch.equal(shown, torch.stack([screen(1, 3), screen(2, 3), screen(2, 3)]))
+    assert torch.equal(Signs(4, rewards=2).mend(drawn, before, rewards), drawn)
+
+
+def test_a_game_shows_nothing_else_in_a_signs_place() -> None:
+    model = small_playable(world=replace(WORLD, model=replace(WORLD.model, signs=2))).eval()
+    assert model.signs is not None
+    frames = torch.zeros(4 * RESTS, 224, 160, dtype=torch.uint8)
+    frames[2 * RESTS :, 100:108, 40:48] = 1
+    model.signs.measure(lambda: [(frames, torch.zeros(len(frames) - 1, dtype=torch.long))], 0)
+    past = frames[:1, None].repeat(1, 4, 1, 1)
+    past[:, :-1, 100:108, 40:44] = 2
+    actions = torch.zeros(1, model.earlier + 1, dtype=torch.long)
+    shown = sample_step(model, past, actions).frames_BHW
+    signs, model.signs = model.signs, None
+    drawn = sample_step(model, past, actions)
+    assert torch.equal(shown, signs.mend(drawn.frames_BHW, past[:, -1], drawn.rewards_B))
+    assert (shown != drawn.frames_BHW)[:, 100:108, 40:48].any()
+    assert len(shown[:, 100:108, 40:48].unique()) == 1
+
+
+def test_training_counts_them_unless_the_game_that_it_begins_from_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = replace(WORLD, model=replace(WORLD.model, signs=3))
+    config = counting_run(tmp_path, world, replace(MAPPER, start_from="shipped"))
+    begun: dict[str, Tensor] = {}
+    monkeypatch.setattr("rayatari.training.mapper.begun_weights", lambda *about: begun)
+    task = MapperTask(config, matching_info(config), dataset_path(config))
+    counted: list[int] = []
+    measure = Signs.measure
+    monkeypatch.setattr(
+        Signs, "measure", lambda signs, *found: (measure(signs, *found), counted.append(found[1]))
+    )
+    first = task.build()
+    assert counted == [task.info.reward_values.index(0)]
+    begun |= first.state_dict()
+    MapperTask(config, task.info, task.dataset).build()
+    assert len(counted) == 1
+
+
+def test_less_than_no_signs_are_refused() -> None:
+    with pytest.raises(UserError, match=r"world\.model\.signs"):
+        check_world(replace(WORLD, model=replace(WORLD.model, signs=-1)))
