@@ -29,6 +29,9 @@ class ModelConfig:
     bodies: int = 0
     """Rigid shapes that slide along a line, such as a paddle, measured on the dataset, at most so many: drawn
     in part, they are shown whole. 0 leaves all to the decoder."""
+    pieces: int = 0
+    """Most small pieces that stand free at once, such as a ball; their sizes are measured on the dataset, and
+    they are shown whole, without crumbs. 0 leaves all to the decoder."""
     signs: int = 0
     """Places of the screen that show one of few pictures at a time, such as digits, measured on the dataset,
     at most so many: they show nothing else. 0 leaves all to the decoder."""

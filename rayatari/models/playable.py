@@ -16,6 +16,7 @@ from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.mover import Mover
+from rayatari.models.pieces import Pieces
 from rayatari.models.signs import Signs
 from rayatari.models.things import UNCLEAR, Ahead, carry_on, find_things, keep_flying, true_arrival
 from rayatari.models.windows import Lesson
@@ -64,6 +65,7 @@ class PlayableWorld(nn.Module):
             else None
         )
         self.bodies = Bodies(sizes.bodies) if sizes.bodies else None
+        self.pieces = Pieces(sizes.pieces, world.codec.padded_shape[0]) if sizes.pieces else None
         self.signs = Signs(sizes.signs, rewards) if sizes.signs else None
         world.encoder.requires_grad_(False)
         if config.through == "codes":

@@ -93,6 +93,8 @@ def draw_step(
     rewards_B = reward.argmax(-1)
     if model.bodies is not None:
         frames_BHW = model.bodies.mend(frames_BHW)
+    if model.pieces is not None:
+        frames_BHW = model.pieces.mend(frames_BHW, present_BHW)
     if model.signs is not None:
         frames_BHW = model.signs.mend(frames_BHW, present_BHW, rewards_B)
     return SampledStep(

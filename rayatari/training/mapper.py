@@ -23,6 +23,8 @@ from rayatari.paths import stage_dir
 from rayatari.training.flight import longest_unroll
 from rayatari.training.pictures import prediction_sheet
 from rayatari.training.stage import (
+    FRAMES_FOR_PIECES,
+    FRAMES_MEASURED,
     StageTask,
     attach_perception,
     bundle_weights,
@@ -86,7 +88,9 @@ class MapperTask(StageTask):
             if world.decoder.choice is not None and "world.decoder.choice.offsets_M2" not in self._begun:
                 world.decoder.choice.offsets_M2.copy_(self.measured_moves())
         if model.bodies is not None and not (start and "bodies.facts_K6" in self._begun):
-            model.bodies.measure(self.measured_frames())
+            model.bodies.measure(self.measured_frames(FRAMES_MEASURED))
+        if model.pieces is not None and not (start and "pieces.facts_K6" in self._begun):
+            model.pieces.measure(self.measured_frames(FRAMES_FOR_PIECES))
         if model.signs is not None and not (start and "signs.facts_N5" in self._begun):
             model.signs.measure(self.recorded_play, info.reward_values.index(0))
         if model.mover is not None and (found := mover_weights(self.config)):

@@ -36,6 +36,8 @@ MOVES_MEASURED, MOVES_OF_CHUNK = 3_000, 60
 """Steps in which displacements are counted, in all and of one chunk of play."""
 FRAMES_MEASURED, FRAMES_APART = 600, 32
 """Frames in which bodies are looked for, and from one to the next in a chunk of play."""
+FRAMES_FOR_PIECES = 3_000
+"""Frames in which pieces are looked for."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,12 @@ class StageTask:
         )
         return frequent_moves(present_BHW, next_BHW, sizes.patch, sizes.moves)
 
-    def measured_frames(self) -> Tensor:
-        """Frames of recorded play in which bodies are looked for, classes (N, H, W)."""
+    def measured_frames(self, count: int) -> Tensor:
+        """At least ``count`` frames of recorded play, if there are so many, classes (N, H, W)."""
         found: list[Tensor] = []
         for chunk in read_chunks(self.dataset, "train"):
             found.append(self.codec.encode(chunk.frames[::FRAMES_APART]))
-            if sum(map(len, found)) >= FRAMES_MEASURED:
+            if sum(map(len, found)) >= count:
                 break
         return torch.cat(found)
 
@@ -160,6 +162,8 @@ def check_world(world: WorldConfig) -> None:
         raise UserError(f"world.model.bodies={sizes.bodies} must not be negative: 0 is none")
     if sizes.signs < 0:
         raise UserError(f"world.model.signs={sizes.signs} must not be negative: 0 is none")
+    if sizes.pieces < 0:
+        raise UserError(f"world.model.pieces={sizes.pieces} must not be negative: 0 is none")
     if sizes.things and sizes.history < 3:
         raise UserError(f"world.model.things needs 3 frames of the past: world.model.history={sizes.history}")
     if sizes.things and sizes.decoder == "blind":

@@ -1,0 +1,188 @@
+"""Small rectangles that stand free, such as a ball: a game shows them whole, and never more than it has.
+
+A decoder leaves crumbs beside a ball, draws half of it, or two where it may go two ways. Of what sizes such
+pieces are in a game, and where, is measured on recorded frames; what else stands free in a drawn frame goes,
+and where most of a known piece was drawn, it is shown whole. What touches anything else is left alone.
+
+To stand free is to lie in a box of ``BOX`` pixels with nothing but ground around it. Balls and missiles of
+the Atari 2600 are rectangles by their making.
+
+Shape suffixes beside those of ``frames``: N frames, K sizes.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BOX = (6, 4)
+"""Rows and columns of the box that a piece fits in."""
+SIZES = 8
+"""Most sizes of a game's pieces; also what is seen of one at the edge of its field is one."""
+OFTEN, SLACK = 0.005, 4
+"""Share of the frames from which on a size may come to other rows than it was seen in, and how far."""
+AGREES = 0.5
+"""Share of a piece's pixels that must have been drawn for it to be shown."""
+AWAY = 0.05
+"""Pixels of agreement that a pixel of distance from the piece before costs."""
+
+
+class Pieces(nn.Module):
+    """A game's pieces, at most ``most`` at once; none until :meth:`measure` or loaded weights bring them."""
+
+    facts_K6: Tensor
+    """Height and width of each size, first and last row and column of its top left pixel, int64."""
+    colours_H: Tensor
+    """Class of a piece's pixels in each row, uint8."""
+    ground: Tensor
+    """The class that lies beneath, uint8."""
+
+    def __init__(self, most: int, height: int) -> None:
+        super().__init__()
+        self.most = most
+        self.register_buffer("facts_K6", torch.zeros(SIZES, 6, dtype=torch.long))
+        self.register_buffer("colours_H", torch.zeros(height, dtype=torch.uint8))
+        self.register_buffer("ground", torch.zeros((), dtype=torch.uint8))
+        self.sizes: list[tuple[int, ...]] = []
+        self.register_load_state_dict_post_hook(_read_again)
+
+    def measure(self, frames_NHW: Tensor) -> None:
+        """Find the sizes in recorded frames, classes uint8."""
+        self.facts_K6.zero_()
+        self.ground.fill_(int(frames_NHW.flatten().bincount().argmax()))
+        places: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+        colours: dict[int, Counter[int]] = defaultdict(Counter)
+        for frame_HW, rows, columns in self._found(frames_NHW):
+            top, left = min(rows), min(columns)
+            size = max(rows) - top + 1, max(columns) - left + 1
+            if size[0] * size[1] == len(rows):
+                places[size].append((top, left))
+                for row, column in zip(rows, columns, strict=True):
+                    colours[row][int(frame_HW[row, column])] += 1
+        kept = sorted(places, key=lambda size: -len(places[size]))[:SIZES]
+        for k, size in enumerate(kept):
+            tops, _ = zip(*places[size], strict=True)
+            lefts = [left for found in places.values() for _, left in found]
+            slack = SLACK if len(tops) >= OFTEN * len(frames_NHW) else 0
+            box = min(tops) - slack, max(tops) + slack, min(lefts) - SLACK, max(lefts) + SLACK
+            self.facts_K6[k] = torch.tensor([*size, *box])
+        for row in range(len(self.colours_H) if colours else 0):
+            nearest = min(colours, key=lambda seen: abs(seen - row))
+            self.colours_H[row] = colours[nearest].most_common(1)[0][0]
+        self._read()
+
+    def mend(self, frames_BHW: Tensor, before_BHW: Tensor) -> Tensor:
+        """The same frames, classes uint8, with no other free pieces than whole ones, and at most ``most``.
+
+        Of several those are shown that were drawn most completely and are near to where pieces were before.
+        """
+        if not self.sizes:
+            return frames_BHW
+        free_BHW = self._free(frames_BHW)
+        fixed_BHW = (frames_BHW != self.ground) & ~free_BHW
+        scores_BKHW = self._scores(free_BHW) - AWAY * _distance(self._free(before_BHW))
+        mended_BHW = torch.where(free_BHW, self.ground, frames_BHW)
+        row_H1, column_W = _axes(frames_BHW)
+        for _ in range(self.most):
+            best_B, place_B = scores_BKHW.flatten(1).max(1)
+            k_B, row_B, column_B = _unravelled(place_B, scores_BKHW)
+            height_B, width_B = self.facts_K6[k_B, :2].T
+            down_BHW, right_BHW = row_H1 - row_B.view(-1, 1, 1), column_W - column_B.view(-1, 1, 1)
+            shown_BHW = (down_BHW >= 0) & (down_BHW < height_B.view(-1, 1, 1)) & (right_BHW >= 0)
+            shown_BHW = shown_BHW & (right_BHW < width_B.view(-1, 1, 1)) & ~fixed_BHW
+            shown_BHW = shown_BHW & (best_B > -torch.inf).view(-1, 1, 1)
+            mended_BHW = torch.where(shown_BHW, self.colours_H[:, None], mended_BHW)
+            near_BHW = (down_BHW.abs() <= BOX[0]) & (right_BHW.abs() <= BOX[1])
+            scores_BKHW = scores_BKHW.masked_fill(near_BHW[:, None], -torch.inf)
+        return mended_BHW
+
+    def _free(self, frames_BHW: Tensor) -> Tensor:
+        """Which pixels belong to something that stands free, bool (B, H, W)."""
+        drawn_BHW = frames_BHW != self.ground
+        sums = _sums(drawn_BHW)
+        inner_BHW = _box(sums, 0, BOX[0], 0, BOX[1])
+        alone_BHW = (inner_BHW > 0) & (inner_BHW == _box(sums, -1, BOX[0] + 1, -1, BOX[1] + 1))
+        return drawn_BHW & (_box(_sums(alone_BHW), 1 - BOX[0], 1, 1 - BOX[1], 1) > 0)
+
+    def _scores(self, free_BHW: Tensor) -> Tensor:
+        """How well a piece of each size agrees, its top left pixel anywhere: float (B, K, H, W).
+
+        Twice the pixels of it that were drawn, less all free ones around and half of those that are missing;
+        minus infinity where too few were or such a piece never was.
+        """
+        sums = _sums(free_BHW)
+        around_BHW = _box(sums, -1, BOX[0], -1, BOX[1])
+        row_H1, column_W = _axes(free_BHW)
+        scores = []
+        for height, width, top, bottom, left, right in self.sizes:
+            hits_BHW = _box(sums, 0, height, 0, width)
+            inside_HW = (row_H1 >= top) & (row_H1 <= bottom) & (column_W >= left) & (column_W <= right)
+            fits_BHW = inside_HW & (hits_BHW >= AGREES * height * width)
+            score_BHW = 2.5 * hits_BHW - around_BHW - 0.5 * height * width
+            scores.append(score_BHW.masked_fill(~fits_BHW, -torch.inf))
+        return torch.stack(scores, 1)
+
+    def _found(self, frames_NHW: Tensor) -> Iterator[tuple[Tensor, list[int], list[int]]]:
+        """Each free piece: the frame, its pixels' rows and columns."""
+        for frame_HW in frames_NHW:
+            left = {(y, x) for y, x in self._free(frame_HW[None])[0].nonzero().tolist()}
+            while left:
+                piece, reached = [], [left.pop()]
+                while reached:
+                    y, x = reached.pop()
+                    piece.append((y, x))
+                    beside = {(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
+                    left -= beside
+                    reached += beside
+                rows, columns = zip(*piece, strict=True)
+                yield frame_HW, list(rows), list(columns)
+
+    def _read(self) -> None:
+        self.sizes = [tuple(facts) for facts in self.facts_K6.tolist() if facts[0]]
+
+
+def _read_again(pieces: Pieces, _: object) -> None:
+    pieces._read()
+
+
+def _axes(frames_BHW: Tensor) -> tuple[Tensor, Tensor]:
+    H, W = frames_BHW.shape[1:]
+    return (
+        torch.arange(H, device=frames_BHW.device)[:, None],
+        torch.arange(W, device=frames_BHW.device),
+    )
+
+
+def _sums(counted_BHW: Tensor) -> Tensor:
+    """Sums over all above and to the left, with a margin of a box on all sides; int32."""
+    padded = F.pad(counted_BHW, (BOX[1] + 2, BOX[1] + 2, BOX[0] + 2, BOX[0] + 2))
+    return padded.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
+
+
+def _box(sums_BHW: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
+    """Sum of the rows from ``top`` to ``bottom`` - 1 and the columns likewise, counted from each pixel."""
+    H, W = sums_BHW.shape[1] - 2 * (BOX[0] + 2), sums_BHW.shape[2] - 2 * (BOX[1] + 2)
+
+    def corner(down: int, right: int) -> Tensor:
+        row, column = BOX[0] + 1 + down, BOX[1] + 1 + right
+        return sums_BHW[:, row : row + H, column : column + W]
+
+    return corner(bottom, right) - corner(top, right) - corner(bottom, left) + corner(top, left)
+
+
+def _unravelled(place_B: Tensor, scores_BKHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    H, W = scores_BKHW.shape[2:]
+    return place_B // (H * W), place_B // W % H, place_B % W
+
+
+def _distance(free_BHW: Tensor) -> Tensor:
+    """Pixels from each pixel to the middle of all free ones, float (B, 1, H, W); 0 where there are none."""
+    row_H1, column_W = _axes(free_BHW)
+    count_B = free_BHW.sum((1, 2))
+    row_B, column_B = (
+        ((free_BHW * axis).sum((1, 2)) / count_B.clamp(min=1)).view(-1, 1, 1) for axis in (row_H1, column_W)
+    )
+    far_BHW = torch.maximum((row_H1 - row_B).abs(), (column_W - column_B).abs())
+    return (far_BHW * (count_B > 0).view(-1, 1, 1))[:, None]
