@@ -83,15 +83,16 @@ class MapperTask(StageTask):
         model = PlayableWorld(
             world, self.config.mapper, len(info.action_names), len(info.reward_values), info.max_lives + 1
         )
+        begun = self._begun if start else {}
         if start:
-            take_over(model, self._begun)
-            if world.decoder.choice is not None and "world.decoder.choice.offsets_M2" not in self._begun:
+            take_over(model, begun)
+            if world.decoder.choice is not None and "world.decoder.choice.offsets_M2" not in begun:
                 world.decoder.choice.offsets_M2.copy_(self.measured_moves())
-        if model.bodies is not None and not (start and "bodies.facts_K6" in self._begun):
+        if model.bodies is not None and "bodies.facts_K6" not in begun:
             model.bodies.measure(self.measured_frames(FRAMES_MEASURED))
-        if model.pieces is not None and not (start and "pieces.facts_K6" in self._begun):
+        if model.pieces is not None and "pieces.facts_K6" not in begun:
             model.pieces.measure(self.measured_frames(FRAMES_FOR_PIECES))
-        if model.signs is not None and not (start and "signs.facts_N5" in self._begun):
+        if model.signs is not None and "signs.facts_N5" not in begun:
             model.signs.measure(self.recorded_play, info.reward_values.index(0))
         if model.mover is not None and (found := mover_weights(self.config)):
             model.mover.load_state_dict(found)
