@@ -185,7 +185,8 @@ def made_up_windows(config: Config, shape: tuple[int, int]) -> Windows:
     frames = frames.repeat_interleave(8, 2).repeat_interleave(8, 3)
     zeros = torch.zeros(batch, history, dtype=torch.long)
     earlier = torch.zeros(batch, config.mapper.action_history, dtype=torch.long)
-    return Windows(frames, zeros, zeros, zeros, torch.zeros(batch, history + 1, dtype=torch.long), earlier)
+    lives, left = torch.zeros(batch, history + 1, dtype=torch.long), torch.ones(batch, dtype=torch.long)
+    return Windows(frames, zeros, zeros, zeros, lives, earlier, left)
 
 
 def rate_of(model: torch.nn.Module, config: Config, windows: Windows, seconds: float) -> float:

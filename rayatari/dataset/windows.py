@@ -8,6 +8,10 @@ and reward 0 between the repetitions.
 In one pass over the data every window occurs exactly once (times its weight), so with ``horizon`` 1 every
 transition is the target once. This holds while ``history + horizon - 2`` is at most the dataset's
 ``context``; longer windows that would cross the border of two chunks are left out.
+
+With a longer ``horizon`` the last transitions of a game come after no present, unless ``past_end`` lets
+windows reach beyond the end. There the last frame is repeated, and ``left`` says how many frames after the
+present are real.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,10 +47,12 @@ class WindowBatch:
     episodes: NDArray[np.int64]
     """Episode of each window, (B,)."""
     steps: NDArray[np.int32]
-    """Step of the last frame of each window within its episode, (B,)."""
+    """Step of the last frame of each window within its episode, counted on beyond the episode's end, (B,)."""
     earlier: NDArray[np.uint8]
     """The ``earlier`` actions before the present, oldest first, (B, M); ``UNKNOWN`` before the episode's
     start, and where the chunk does not reach back so far."""
+    left: NDArray[np.int64]
+    """Recorded frames after the present, 1 to ``horizon``, (B,)."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ def window_batches(
     seed: int | Sequence[int],
     weigh: Weigh | None = None,
     earlier: int = 0,
+    past_end: bool = False,
 ) -> Iterator[WindowBatch]:
     """Cut ``chunks`` into windows and yield them shuffled, ``batch`` at a time.
 
@@ -96,7 +103,7 @@ def window_batches(
     for held in _rounds(chunks, buffer_frames):
         windows = left_over
         for chunk in held:
-            ends = target_ends(chunk, history, horizon)
+            ends = target_ends(chunk, history, horizon, past_end)
             repeats = _repeats(chunk, ends, horizon, weigh, random)
             windows += [_Window(chunk, int(end)) for end in np.repeat(ends, repeats)]
         order = random.permutation(len(windows))
@@ -142,7 +149,7 @@ def shuffled_chunks(
 class _Window:
     chunk: Chunk
     end: int
-    """Index of the window's last frame in the chunk."""
+    """Index of the window's last frame in the chunk; beyond its frames where the game ended before."""
 
 
 def _take(held: list[Mapping[str, Any]], random: np.random.Generator) -> Mapping[str, Any]:
@@ -165,12 +172,25 @@ def _rounds(chunks: Iterable[Chunk], buffer_frames: int) -> Iterator[list[Chunk]
         yield held
 
 
-def target_ends(chunk: Chunk, history: int, horizon: int) -> NDArray[np.int64]:
-    """Indices of the last frames of the windows that belong to this chunk: those after own transitions."""
-    ends = np.arange(chunk.context, len(chunk.actions)) + 1
+def target_ends(chunk: Chunk, history: int, horizon: int, past_end: bool = False) -> NDArray[np.int64]:
+    """Indices of the last frames of the windows that belong to this chunk: those after own transitions,
+    and with ``past_end`` those up to ``horizon`` - 1 places beyond the last frame of a game that ended.
+    """
+    steps = len(chunk.actions)
+    beyond = horizon - 1 if past_end and chunk.terminated[-1] else 0
+    ends = np.arange(chunk.context, steps + beyond) + 1
     begins_episode = chunk.start_step == chunk.context
     earliest = horizon if begins_episode else history + horizon - 1
     return ends[ends >= earliest]
+
+
+def window_weights(
+    weights: NDArray[np.float32], ends: NDArray[np.int64], horizon: int
+) -> NDArray[np.float32]:
+    """The largest of the transitions' ``weights`` among each window's targets."""
+    targets = np.minimum(ends[:, None] - 1 - np.arange(horizon), len(weights) - 1)
+    largest: NDArray[np.float32] = weights[targets].max(1)
+    return largest
 
 
 def _repeats(
@@ -179,10 +199,8 @@ def _repeats(
     """How often each window occurs in this pass: its weight, rounded up or down at random."""
     if weigh is None or not len(ends):
         return np.ones(len(ends), np.int64)
-    weights = weigh(chunk)
-    targets = ends[:, None] - 1 - np.arange(horizon)
-    largest = weights[targets].max(1)
-    repeats: NDArray[np.int64] = np.floor(largest + random.random(len(ends))).astype(np.int64)
+    wanted = window_weights(weigh(chunk), ends, horizon)
+    repeats: NDArray[np.int64] = np.floor(wanted + random.random(len(ends))).astype(np.int64)
     return repeats
 
 
@@ -198,18 +216,23 @@ def _cut(windows: Sequence[_Window], history: int, horizon: int, earlier: int) -
         episodes=np.array([window.chunk.episode for window in windows], np.int64),
         steps=np.array([w.chunk.start_step - w.chunk.context + w.end for w in windows], np.int32),
         earlier=np.full((count, earlier), UNKNOWN, np.uint8),
+        left=np.empty(count, np.int64),
     )
     for b, window in enumerate(windows):
         chunk, end = window.chunk, window.end
+        last = min(end, len(chunk.actions))
         start = max(0, end + 1 - length)
-        padding = length - (end + 1 - start)
-        batch.frames[b, :padding] = chunk.frames[start]
-        batch.frames[b, padding:] = chunk.frames[start : end + 1]
-        batch.lives[b, :padding] = chunk.lives[start]
-        batch.lives[b, padding:] = chunk.lives[start : end + 1]
-        batch.actions[b, padding:] = chunk.actions[start:end]
-        batch.rewards[b, padding:] = chunk.rewards[start:end]
-        batch.terminated[b, padding:] = chunk.terminated[start:end]
+        first, after = length - (end + 1 - start), length - (end - last)
+        batch.frames[b, :first] = chunk.frames[start]
+        batch.frames[b, first:after] = chunk.frames[start : last + 1]
+        batch.frames[b, after:] = chunk.frames[last]
+        batch.lives[b, :first] = chunk.lives[start]
+        batch.lives[b, first:after] = chunk.lives[start : last + 1]
+        batch.lives[b, after:] = chunk.lives[last]
+        batch.actions[b, first : after - 1] = chunk.actions[start:last]
+        batch.rewards[b, first : after - 1] = chunk.rewards[start:last]
+        batch.terminated[b, first : after - 1] = chunk.terminated[start:last]
         known = chunk.actions[max(0, end - horizon - earlier) : end - horizon]
         batch.earlier[b, earlier - len(known) :] = known
+        batch.left[b] = horizon - (end - last)
     return batch

@@ -22,6 +22,9 @@ class Windows:
     """Lives, int64 (B, T)."""
     earlier_BM: Tensor
     """The M actions before the present, oldest first, int64 (B, M); A where unknown."""
+    left_B: Tensor
+    """Recorded frames after the present, 1 to horizon, int64 (B,), always on the CPU: what comes after them
+    repeats the last frame of a game that ended."""
 
     def __len__(self) -> int:
         """B."""

@@ -55,6 +55,7 @@ def training_windows(
         seed=[*seed, 1],
         weigh=lambda chunk: task.weigh(chunk, partial(task.codec.encode, chunk.frames)),
         earlier=task.earlier,
+        past_end=True,
     )
     return (task.to_windows(batch, device) for batch in batches if len(batch.frames) == share)
 

@@ -54,9 +54,9 @@ class Flight:
         """
         landed = np.flatnonzero(self._ages >= self._limits)
         if len(landed):
-            self._board(landed)
+            left = self._board(landed)
             self._ages[landed] = 0
-            self._limits[landed] = self._draw_limits(len(landed), longest)
+            self._limits[landed] = np.minimum(self._draw_limits(len(landed), longest), left)
         assert self._windows is not None
         device = self._past_BTHW.device
         ages_B = torch.from_numpy(self._ages.copy()).to(device, non_blocking=True)
@@ -79,17 +79,20 @@ class Flight:
         limits[long] = self._random.integers(2, longest + 1, int(long.sum()))
         return limits
 
-    def _board(self, lanes: "np.ndarray[Any, np.dtype[np.int64]]") -> None:
-        """Put fresh windows on ``lanes``."""
+    def _board(self, lanes: "np.ndarray[Any, np.dtype[np.int64]]") -> "np.ndarray[Any, np.dtype[np.int64]]":
+        """Put fresh windows on ``lanes``; returns how many recorded steps each has."""
         fresh = self._fresh(len(lanes))
+        left: np.ndarray[Any, np.dtype[np.int64]] = fresh.left_B.numpy()
         if self._windows is None or len(lanes) == self.lanes:
             self._windows = fresh
             self._past_BTHW = fresh.frames_BTHW[:, : self.history]
-            return
+            return left
         rows = torch.from_numpy(lanes).to(self._past_BTHW.device, non_blocking=True)
         for name, held in vars(self._windows).items():
-            held[rows] = getattr(fresh, name)
+            if name != "left_B":  # it is needed as a window boards and never again
+                held[rows] = getattr(fresh, name)
         self._past_BTHW[rows] = fresh.frames_BTHW[:, : self.history]
+        return left
 
     def _fresh(self, count: int) -> Windows:
         """``count`` windows from the stream of batches, which hold ``lanes`` each."""

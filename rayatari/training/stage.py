@@ -108,6 +108,7 @@ class StageTask:
             torch.from_numpy(batch.terminated).long().to(device),
             torch.from_numpy(batch.lives).long().to(device),
             torch.from_numpy(batch.earlier).long().clamp(max=len(self.info.action_names)).to(device),
+            torch.from_numpy(batch.left),
         )
 
     def weigh(self, chunk: Chunk, classes: Callable[[], Tensor]) -> NDArray[np.float32]:

@@ -72,8 +72,8 @@ def _learn(model: PlayableWorld, pictures_AHW: torch.Tensor) -> None:
         frames_BTHW = pictures_AHW[shown_BT]
         nothing_BT = torch.zeros(BATCH, history, dtype=torch.long)
         lives_BT = torch.full((BATCH, history + 1), 5)
-        none_BM = nothing_BT[:, :0]
-        windows = Windows(frames_BTHW, shown_BT[:, 1:], nothing_BT, nothing_BT, lives_BT, none_BM)
+        none_BM, one_B = nothing_BT[:, :0], torch.ones(BATCH, dtype=torch.long)
+        windows = Windows(frames_BTHW, shown_BT[:, 1:], nothing_BT, nothing_BT, lives_BT, none_BM, one_B)
         past_BTHW = _spoil(frames_BTHW[:, :history], changing_HW, red, generator)
         own_B = torch.zeros(BATCH, dtype=torch.bool)
         lesson = lesson_at(windows, past_BTHW, torch.full((BATCH,), history - 1), own_B)

@@ -58,6 +58,31 @@ def test_one_pass_holds_every_window_of_every_episode_once(dataset: str, history
     assert found == expected
 
 
+@pytest.mark.parametrize(("history", "horizon"), [(4, 1), (4, 4), (1, 7)])
+def test_past_the_end_of_a_game_every_transition_follows_a_present(
+    dataset: str, history: int, horizon: int
+) -> None:
+    last = {t.episode: t for t in read_transitions(dataset)}
+    ended = {episode for episode, t in last.items() if t.terminated}
+    assert ended
+    expected = Counter((t.episode, t.step) for t in read_transitions(dataset) if t.episode in ended)
+    found: Counter[tuple[int, int]] = Counter()
+    for batch in windows(dataset, history, horizon, past_end=True):
+        presents = batch.steps - horizon
+        kept = [i for i, episode in enumerate(batch.episodes.tolist()) if episode in ended]
+        found.update((int(batch.episodes[i]), int(presents[i])) for i in kept)
+        for i in kept:
+            left = int(batch.left[i])
+            assert left == min(horizon, last[int(batch.episodes[i])].step + 1 - presents[i])
+            real = history - 1 + left  # index of the last recorded frame
+            assert (batch.frames[i, real:] == batch.frames[i, real]).all()
+            assert (batch.lives[i, real:] == batch.lives[i, real]).all()
+            for column in (batch.actions, batch.rewards, batch.terminated):
+                assert not column[i, real:].any()
+            assert batch.terminated[i, real - 1] == (left < horizon or batch.terminated[i, -1])
+    assert found == expected
+
+
 def test_windows_too_long_for_the_context_are_left_out_at_chunk_borders_only(dataset: str) -> None:
     found = {
         key

@@ -15,15 +15,16 @@ from rayatari.training.flight import Flight, longest_unroll
 HISTORY, EARLIER = 4, 2
 
 
-def numbered(size: int, horizon: int) -> Iterator[Windows]:
+def numbered(size: int, horizon: int, left: int | None = None) -> Iterator[Windows]:
     """Batches of windows whose frames and columns say which window and which frame of it they are."""
+    left_B = torch.full((size,), left or horizon)
     number = 0
     while True:
         at_BT = torch.arange(number, number + size)[:, None] * 100 + torch.arange(HISTORY + horizon)
         number += size
         earlier_BM = at_BT[:, HISTORY - 1 - EARLIER : HISTORY - 1]
         columns = (at_BT[:, :-1],) * 3
-        yield Windows(at_BT[..., None, None], *columns, at_BT, earlier_BM)
+        yield Windows(at_BT[..., None, None], *columns, at_BT, earlier_BM, left_B)
 
 
 def test_without_unrolls_every_window_is_one_lesson_on_real_frames() -> None:
@@ -53,6 +54,16 @@ def test_windows_under_way_stay_aligned_with_what_was_recorded() -> None:
         own.append(lesson.own_B.float().mean())
         flight.land(lesson.next_BHW)
     assert 0.4 < float(torch.stack(own[20:]).mean()) < 0.6
+
+
+def test_nothing_is_learned_from_what_comes_after_the_end_of_a_game() -> None:
+    flight = Flight(numbered(8, 5, left=2), 8, HISTORY, 0.9, np.random.default_rng(0))
+    places = set()
+    for _ in range(50):
+        lesson = flight.next(5)
+        places |= set((lesson.present_BHW[:, 0, 0] % 100).tolist())
+        flight.land(lesson.next_BHW)
+    assert places == {HISTORY - 1, HISTORY}
 
 
 def test_the_past_under_way_is_what_the_game_would_show() -> None:

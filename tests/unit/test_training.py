@@ -94,9 +94,9 @@ def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(
     seen = set()
     for windows in islice(batches, 20):
         shown = task.codec.decode(windows.frames_BTHW)
-        columns = (windows.actions_BT, windows.rewards_BT, windows.earlier_BM)
-        for frames, actions, rewards, earlier in zip(shown, *columns, strict=True):
-            counts = [read(frame) for frame in frames]
+        columns = (windows.actions_BT, windows.rewards_BT, windows.earlier_BM, windows.left_B)
+        for frames, actions, rewards, earlier, left in zip(shown, *columns, strict=True):
+            counts = [read(frame) for frame in frames[: task.history + int(left)]]
             shows = [count.action if count.step else UNKNOWN_ACTION for count in counts[: task.history]]
             assert earlier[1 - task.history :].tolist() == shows[1:]
             assert (earlier == UNKNOWN_ACTION).sum() >= 6 - counts[task.history - 1].step
@@ -110,6 +110,35 @@ def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(
     assert len(seen) > 40
 
 
+@pytest.mark.parametrize("resident", ["never", "always"])
+def test_every_step_of_a_game_up_to_its_end_is_learned_from_real_frames(
+    config: Config, resident: str
+) -> None:
+    config = replace(
+        config,
+        mapper=replace(config.mapper, unroll=5),
+        training=replace(config.training, resident=resident),
+    )
+    task = mapper.MapperTask(config, matching_info(config), dataset_path(config))
+    batches = training_windows(task, endless_local_rows(task), 8, [0], torch.device("cpu"))
+    flight = Flight(batches, 8, task.history, 0.5, np.random.default_rng(0))
+    by_seed: dict[int, list[bool]] = {}
+    for chunk in read_chunks(task.dataset, "train"):
+        by_seed.setdefault(chunk.seed, []).extend(chunk.terminated[chunk.context :].tolist())
+    expected = {(seed, t): end for seed, ends in by_seed.items() if ends[-1] for t, end in enumerate(ends)}
+    assert sum(expected.values()) == 2
+    seen: dict[tuple[int, int], bool] = {}
+    for _ in range(1_500):
+        lesson = flight.next(5)
+        presents = task.codec.decode(lesson.present_BHW[~lesson.own_B])
+        for frame, done in zip(presents, lesson.done_B[~lesson.own_B].tolist(), strict=True):
+            shown = read(frame)
+            if (shown.seed, shown.step) in expected:
+                seen[shown.seed, shown.step] = bool(done)
+        flight.land(lesson.next_BHW)
+    assert seen == expected
+
+
 def test_a_dataset_held_on_the_device_gives_the_windows_that_stream(config: Config) -> None:
     task = mapper.MapperTask(config, matching_info(config), dataset_path(config))
     chunks = list(read_chunks(task.dataset, "train"))
@@ -117,7 +146,8 @@ def test_a_dataset_held_on_the_device_gives_the_windows_that_stream(config: Conf
     held = ResidentFrames.take(chunks, task.codec, task.info.reward_values, cpu)
     resident = ResidentWindows(held, 4, task.horizon, task.weigh, 6, UNKNOWN_ACTION)
     streamed = window_batches(
-        chunks, batch=64, history=4, horizon=task.horizon, buffer_frames=10_000, seed=0, earlier=6
+        chunks, batch=64, history=4, horizon=task.horizon, buffer_frames=10_000, seed=0, earlier=6,
+        past_end=True,
     )  # fmt: skip
     expected = {_fingerprint(w) for batch in streamed for w in _singles(task.to_windows(batch, cpu))}
     found = {_fingerprint(w) for w in _singles(resident.gather(torch.arange(len(resident.mass_W))))}

@@ -70,7 +70,8 @@ def flying_ball(count: int, frames: int) -> torch.Tensor:
 def windows(count: int, frames: int) -> Windows:
     zeros = torch.zeros(count, frames - 1, dtype=torch.long)
     lives = torch.zeros(count, frames, dtype=torch.long)
-    return Windows(moving_square(count, frames), zeros, zeros, zeros, lives, zeros[:, :0])
+    left = torch.full((count,), frames - 4)
+    return Windows(moving_square(count, frames), zeros, zeros, zeros, lives, zeros[:, :0], left)
 
 
 def lesson(count: int, frames: torch.Tensor | None = None) -> Lesson:
