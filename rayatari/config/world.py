@@ -174,9 +174,10 @@ class MapperConfig:
     """What comes first, with ``world.model.things``."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer."""
-    through: Literal["decoder", "codes"] = "decoder"
+    through: Literal["decoder", "codes", "heads"] = "decoder"
     """``decoder``: the mapper learns from the frames that the decoder draws of its codes, and the decoder
-    learns on. ``codes``: the ancestor's way, as a baseline: from the right codes alone, decoder fixed."""
+    learns on. ``codes``: the ancestor's way, as a baseline: from the right codes alone, decoder fixed.
+    ``heads``: of the game that ``start_from`` brought, only what tells rewards, lives and the end."""
     decoder_rate: float = 0.25
     """Share of the learning rate at which the decoder learns on, or all that ``start_from`` brought."""
     unroll: int = 4

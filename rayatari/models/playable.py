@@ -72,6 +72,9 @@ class PlayableWorld(nn.Module):
             world.requires_grad_(False)
             for parameter in world.decoder.mapper_eyes():
                 parameter.requires_grad_(True)
+        if config.through == "heads":
+            self.requires_grad_(False)
+            self.heads.requires_grad_(True)
         world.quantizer.eval()
 
     def train(self, mode: bool = True) -> "PlayableWorld":

@@ -33,6 +33,14 @@ def test_the_frame_loss_reaches_the_mapper_through_the_decoder() -> None:
     assert gradient is not None and gradient.abs().sum() > 0
 
 
+def test_the_heads_can_learn_alone() -> None:
+    model = small_playable(replace(MAPPER, through="heads")).train()
+    loss, _, _ = model(lesson(4), 0.0, torch.Generator().manual_seed(0))
+    loss.backward()
+    learned = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert learned == {f"heads.{name}" for name, _ in model.heads.named_parameters()}
+
+
 @pytest.mark.parametrize("rounds", [1, 2, 5, 35])
 def test_masked_decoding_fixes_every_cell(rounds: int) -> None:
     model = small_playable(replace(MAPPER, decode_steps=rounds)).eval()
