@@ -12,12 +12,14 @@ P places of all bodies that it may hold.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from rayatari.models.measured import Measured
 
 SIDE = 32
 """Longest side of a body, in pixels."""
@@ -48,7 +50,7 @@ class Lane:
     """Pixels of it that must have been drawn for it to be put there."""
 
 
-class Bodies(nn.Module):
+class Bodies(Measured):
     """The bodies of a game, at most ``count``; none until :meth:`measure` or loaded weights bring them."""
 
     masks_KSS: Tensor
@@ -60,7 +62,6 @@ class Bodies(nn.Module):
         self.register_buffer("masks_KSS", torch.zeros(count, SIDE, SIDE, dtype=torch.uint8))
         self.register_buffer("facts_K6", torch.full((count, 6), _NONE))
         self.lanes: list[Lane] = []
-        self.register_load_state_dict_post_hook(_read_again)
 
     def measure(self, frames_NHW: Tensor) -> None:
         """Find the bodies in recorded frames, classes uint8."""
@@ -79,21 +80,12 @@ class Bodies(nn.Module):
             frames_BHW[:, lane.rows, lane.columns] = _mended(crop_Bhw, lane)
         return frames_BHW
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Bodies":
-        super()._apply(fn, recurse)
-        self._read()
-        return self
-
     def _read(self) -> None:
         lanes: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
         for facts, mask in zip(self.facts_K6.tolist(), self.masks_KSS.cpu(), strict=True):
             if facts[0] != _NONE:
                 lanes[tuple(facts)].append(mask[: int(mask.any(1).sum()), : int(mask.any(0).sum())])
         self.lanes = [_lane(facts, masks, self.masks_KSS.device) for facts, masks in lanes.items()]
-
-
-def _read_again(bodies: Bodies, _: object) -> None:
-    bodies._read()
 
 
 def _lane(facts: tuple[int, ...], masks: list[Tensor], device: torch.device) -> Lane:

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from rayatari.models.measured import Measured
 
 BOX = (6, 4)
 """Rows and columns of the box that a piece fits in."""
@@ -29,7 +31,7 @@ AWAY = 0.05
 """Pixels of agreement that a pixel of distance from the piece before costs."""
 
 
-class Pieces(nn.Module):
+class Pieces(Measured):
     """A game's pieces, at most ``most`` at once; none until :meth:`measure` or loaded weights bring them."""
 
     facts_K6: Tensor
@@ -46,7 +48,6 @@ class Pieces(nn.Module):
         self.register_buffer("colours_H", torch.zeros(height, dtype=torch.uint8))
         self.register_buffer("ground", torch.zeros((), dtype=torch.uint8))
         self.sizes: list[tuple[int, ...]] = []
-        self.register_load_state_dict_post_hook(_read_again)
 
     def measure(self, frames_NHW: Tensor) -> None:
         """Find the sizes in recorded frames, classes uint8."""
@@ -140,10 +141,6 @@ class Pieces(nn.Module):
 
     def _read(self) -> None:
         self.sizes = [tuple(facts) for facts in self.facts_K6.tolist() if facts[0]]
-
-
-def _read_again(pieces: Pieces, _: object) -> None:
-    pieces._read()
 
 
 def _axes(frames_BHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from rayatari.models.bodies import labels
+from rayatari.models.measured import Measured
 
 SIDE = 24
 """Longest side of a sign, in pixels."""
@@ -46,7 +47,7 @@ class Sign:
     reward 0 where no reward explains it."""
 
 
-class Signs(nn.Module):
+class Signs(Measured):
     """The signs of a game, at most ``count``; none until :meth:`measure` or loaded weights bring them."""
 
     pictures_NAX: Tensor
@@ -60,7 +61,6 @@ class Signs(nn.Module):
         self.register_buffer("turns_NRAA", torch.zeros(count, rewards, PICTURES, PICTURES, dtype=torch.bool))
         self.register_buffer("facts_N5", torch.zeros(count, 5, dtype=torch.long))
         self.signs: list[Sign] = []
-        self.register_load_state_dict_post_hook(_read_again)
 
     def measure(self, chunks: Callable[[], Iterable[tuple[Tensor, Tensor]]], nothing: int) -> None:
         """Count what recorded play shows.
@@ -99,11 +99,6 @@ class Signs(nn.Module):
             )
         return frames_BHW
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Signs":
-        super()._apply(fn, recurse)
-        self._read()
-        return self
-
     def _read(self) -> None:
         self.signs = []
         for n, (top, bottom, left, right, known) in enumerate(self.facts_N5.tolist()):
@@ -114,10 +109,6 @@ class Signs(nn.Module):
                 self.signs.append(
                     Sign(slice(top, bottom), slice(left, right), pictures_AX, follows_AA, turns_RAA)
                 )
-
-
-def _read_again(signs: Signs, _: object) -> None:
-    signs._read()
 
 
 def _mended(drawn_BX: Tensor, before_BX: Tensor, rewards_B: Tensor, sign: Sign) -> Tensor:

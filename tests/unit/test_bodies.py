@@ -1,20 +1,15 @@
 """Rigid bodies that slide along a line: found in recorded frames, and shown whole."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from recorded import counting_run
 from torch import Tensor
-from worlds import MAPPER, TELLING, WORLD, small_playable
+from worlds import WORLD, small_playable
 
-from rayatari.errors import UserError
 from rayatari.models.bodies import Bodies
 from rayatari.models.playable import PlayableWorld
 from rayatari.models.sampling import sample_step
-from rayatari.training.mapper import MapperTask
-from rayatari.training.stage import check_world, dataset_path, matching_info
 
 GROUND, WALL, INK, BALL = 0, 1, 2, 3
 
@@ -127,25 +122,3 @@ def test_a_game_shows_its_bodies_whole() -> None:
     drawn = sample_step(model, past, actions).frames_BHW  # an untrained world nearly repeats what it sees
     assert torch.equal(shown, bodies.mend(drawn))
     assert (shown != drawn)[:, 100:104].any()
-
-
-def test_training_measures_them_unless_the_game_that_it_begins_from_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = replace(TELLING, model=replace(TELLING.model, bodies=3))
-    config = counting_run(tmp_path, world, replace(MAPPER, start_from="shipped"))
-    begun: dict[str, Tensor] = {}
-    monkeypatch.setattr("rayatari.training.mapper.begun_weights", lambda *about: begun)
-    task = MapperTask(config, matching_info(config), dataset_path(config))
-    measured: list[Tensor] = []
-    monkeypatch.setattr(Bodies, "measure", lambda bodies, frames: measured.append(frames))
-    first = task.build()
-    assert [frames.shape[1:] for frames in measured] == [task.codec.padded_shape]
-    begun |= first.state_dict()
-    MapperTask(config, task.info, task.dataset).build()
-    assert len(measured) == 1
-
-
-def test_less_than_no_bodies_are_refused() -> None:
-    with pytest.raises(UserError, match=r"world\.model\.bodies"):
-        check_world(replace(WORLD, model=replace(WORLD.model, bodies=-1)))

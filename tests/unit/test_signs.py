@@ -2,19 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from recorded import counting_run
 from torch import Tensor
-from worlds import MAPPER, WORLD, small_playable
+from worlds import WORLD, small_playable
 
-from rayatari.errors import UserError
 from rayatari.models.sampling import sample_step
 from rayatari.models.signs import PICTURES, RESTS, Signs
-from rayatari.training.mapper import MapperTask
-from rayatari.training.stage import check_world, dataset_path, matching_info
 
 INK, BALL = 2, 3
 NOTHING, POINT = 0, 1
@@ -151,28 +146,3 @@ def test_a_game_shows_nothing_else_in_a_signs_place() -> None:
     assert torch.equal(shown, signs.mend(drawn.frames_BHW, past[:, -1], drawn.rewards_B))
     assert (shown != drawn.frames_BHW)[:, 100:108, 40:48].any()
     assert len(shown[:, 100:108, 40:48].unique()) == 1
-
-
-def test_training_counts_them_unless_the_game_that_it_begins_from_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = replace(WORLD, model=replace(WORLD.model, signs=3))
-    config = counting_run(tmp_path, world, replace(MAPPER, start_from="shipped"))
-    begun: dict[str, Tensor] = {}
-    monkeypatch.setattr("rayatari.training.mapper.begun_weights", lambda *about: begun)
-    task = MapperTask(config, matching_info(config), dataset_path(config))
-    counted: list[int] = []
-    measure = Signs.measure
-    monkeypatch.setattr(
-        Signs, "measure", lambda signs, *found: (measure(signs, *found), counted.append(found[1]))
-    )
-    first = task.build()
-    assert counted == [task.info.reward_values.index(0)]
-    begun |= first.state_dict()
-    MapperTask(config, task.info, task.dataset).build()
-    assert len(counted) == 1
-
-
-def test_less_than_no_signs_are_refused() -> None:
-    with pytest.raises(UserError, match=r"world\.model\.signs"):
-        check_world(replace(WORLD, model=replace(WORLD.model, signs=-1)))

@@ -1,0 +1,30 @@
+"""What is measured on recorded play instead of learned, and kept beside the weights."""
+
+from collections.abc import Callable
+from typing import Self
+
+from torch import Tensor, nn
+
+
+class Measured(nn.Module):
+    """Facts of a game in buffers, and what is made of them to work with.
+
+    A subclass reads its buffers in :meth:`_read`, which runs again whenever they are loaded or moved to
+    another device.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_post_hook(_read_again)
+
+    def _read(self) -> None:
+        raise NotImplementedError
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self._read()
+        return self
+
+
+def _read_again(facts: Measured, _: object) -> None:
+    facts._read()
