@@ -1,10 +1,11 @@
 """First and last layer of a model of palette pixels, computed in pieces that stay in a core's cache.
 
 One-hot frames going in and palette logits coming out are the widest tensors of a training step: P numbers
-for each pixel, where all else has a few for each patch. Written to main memory and read again they take
-more time than all convolutions together. Here rows of patches pass through one after the other, and the
-gradient is made beside the loss, as for the vocabularies of language models (Hsu et al., 2024, "Liger
-Kernel"). For CPUs; a GPU's memory is fast enough for the plain way, which gives the same numbers.
+for each pixel, where all else has a few for each patch. Here they are not written to main memory and read
+again: rows of patches pass through one after the other, and the gradient is made beside the loss, as for
+the vocabularies of language models (Hsu et al., 2024, "Liger Kernel"). It saves a tenth of a step with the
+many colours of Enduro, and nothing with the nine of Breakout. For CPUs; a GPU's memory is fast enough for the
+plain way, which gives the same numbers.
 """
 
 from collections.abc import Iterator
