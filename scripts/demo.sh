@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh clone to a neural Breakout and its report: 12 to 15 minutes on 2 cores after the downloads.
+# From a fresh clone to a neural Breakout and its report: 12 to 21 minutes on 2 cores after the downloads.
 # Run again, it goes on where it stopped; finished stages are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -32,6 +32,9 @@ class ModelConfig:
     pieces: int = 0
     """Most small pieces that stand free at once, such as a ball; their sizes are measured on the dataset, and
     they are shown whole, without crumbs. 0 leaves all to the decoder."""
+    tiles: int = 0
+    """Rectangles of one colour that are there as a whole or not at all, such as a wall's bricks, measured on
+    the dataset, at most so many. 0 leaves all to the decoder."""
     signs: int = 0
     """Places of the screen that show one of few pictures at a time, such as digits, measured on the dataset,
     at most so many: they show nothing else. 0 leaves all to the decoder."""

@@ -12,7 +12,7 @@ P places of all bodies that it may hold.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -179,14 +179,20 @@ def _pieces(
 
 def labels(frames_NHW: Tensor) -> Tensor:
     """A number for each pixel, the same for those that hang together over at most two ``SIDE``; int64."""
-    labels_NHW = torch.arange(frames_NHW.numel()).view_as(frames_NHW)
+    return linked([frames_NHW[:, 1:] == frames_NHW[:, :-1], frames_NHW[..., 1:] == frames_NHW[..., :-1]])
+
+
+def linked(joined: Sequence[Tensor]) -> Tensor:
+    """The same where pixels hang together that are ``joined``: to the next one of their column, bool
+    (N, H - 1, W), and to that of their row, (N, H, W - 1).
+    """
+    N, _, W = joined[0].shape
+    labels_NHW = torch.arange(N * joined[1].shape[1] * W).view(N, -1, W)
     for _ in range(2 * SIDE):
         before = labels_NHW
-        for axis in (1, 2):
-            size = frames_NHW.shape[axis] - 1
-            ends = [(0, 1), (1, 0)]
-            same = frames_NHW.narrow(axis, 0, size) == frames_NHW.narrow(axis, 1, size)
-            for ours, other in ends:
+        for axis, same in enumerate(joined, 1):
+            size = same.shape[axis]
+            for ours, other in ((0, 1), (1, 0)):
                 own, beside = labels_NHW.narrow(axis, ours, size), labels_NHW.narrow(axis, other, size)
                 spread = torch.where(same, torch.maximum(own, beside), own)
                 labels_NHW = labels_NHW.clone()

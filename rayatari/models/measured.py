@@ -1,9 +1,22 @@
 """What is measured on recorded play instead of learned, and kept beside the weights."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Self
 
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class RecordedPlay:
+    """T frames of recorded play that follow on each other."""
+
+    frames_THW: Tensor
+    """Classes, uint8."""
+    rewards_T: Tensor
+    """Indices of the rewards of the T - 1 steps between them, int64."""
+    lives_T: Tensor
+    """Lives left as each frame was shown, int64."""
 
 
 class Measured(nn.Module):

@@ -20,7 +20,7 @@ from rayatari.models.hardware import fast_bf16, place
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.packed import pack
 from rayatari.models.playable import PlayableWorld
-from rayatari.models.sampling import SampledStep, draw_step, sample_codes
+from rayatari.models.sampling import SampledStep, Temperature, draw_lots, draw_step, sample_codes
 
 KIND = "neural-game"
 START_FRAMES = "start_frames"
@@ -259,7 +259,8 @@ class NeuralGame:
         with self._computing():
             actions_BM = self._with_earlier(actions)
             sight = self._look(actions_BM)
-            step = self._draw(sight, self._sample(sight, actions_BM), actions_BM)
+            codes_BN = self._sample(sight, actions_BM)
+            step = self._draw(sight, codes_BN, actions_BM, draw_lots(self._warmth, self._noise))
             return self._advance(step, actions_BM)
 
     @torch.inference_mode()
@@ -290,14 +291,17 @@ class NeuralGame:
         with self._computing():
             codes_BN, actions_BM = torch.from_numpy(codes).to(self.device), self._with_earlier(actions)
             sight = self._look(actions_BM)
-            return self._advance(self._draw(sight, codes_BN, actions_BM), actions_BM)
+            step = self._draw(sight, codes_BN, actions_BM, draw_lots(self._warmth, self._noise))
+            return self._advance(step, actions_BM)
 
     def _computing(self) -> torch.autocast:
         kind = self.device.type
         return torch.autocast(kind, torch.bfloat16, enabled=fast_bf16(kind))
 
-    def _draw(self, sight: Sight, codes_BN: Tensor, actions_BM: Tensor) -> SampledStep:
-        return draw_step(self.model, sight, codes_BN, actions_BM, self._past_BTHW[:, -1])
+    def _draw(
+        self, sight: Sight, codes_BN: Tensor, actions_BM: Tensor, lots_B: Tensor | None = None
+    ) -> SampledStep:
+        return draw_step(self.model, sight, codes_BN, actions_BM, self._past_BTHW[:, -1], lots_B)
 
     def _look(self, actions_BM: Tensor) -> Sight:
         if not self._noise:
@@ -311,9 +315,13 @@ class NeuralGame:
     def _go_on_from(self, past_BTHW: Tensor, sight: Sight | None = None) -> None:
         self._past_BTHW, self._sight = past_BTHW, sight
 
+    @property
+    def _warmth(self) -> Temperature:
+        """Temperature of all games, or of each."""
+        return self.temperature if self._heat is None else self._heat
+
     def _sample(self, sight: Sight, actions_BM: Tensor) -> Tensor:
-        heat = self.temperature if self._heat is None else self._heat
-        return sample_codes(self.model, sight, actions_BM, heat, self._noise)
+        return sample_codes(self.model, sight, actions_BM, self._warmth, self._noise)
 
     def _unknown(self, games: int) -> Tensor:
         """Earlier actions (B, M) of games of which none is known."""

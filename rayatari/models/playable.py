@@ -19,6 +19,7 @@ from rayatari.models.mover import Mover
 from rayatari.models.pieces import Pieces
 from rayatari.models.signs import Signs
 from rayatari.models.things import UNCLEAR, Ahead, carry_on, find_things, keep_flying, true_arrival
+from rayatari.models.tiles import Tiles
 from rayatari.models.windows import Lesson
 
 
@@ -66,6 +67,7 @@ class PlayableWorld(nn.Module):
         )
         self.bodies = Bodies(sizes.bodies) if sizes.bodies else None
         self.pieces = Pieces(sizes.pieces, world.codec.padded_shape[0]) if sizes.pieces else None
+        self.tiles = Tiles(sizes.tiles, world.codec.padded_shape[1]) if sizes.tiles else None
         self.signs = Signs(sizes.signs, rewards) if sizes.signs else None
         world.encoder.requires_grad_(False)
         if config.through == "codes":
@@ -145,6 +147,23 @@ class PlayableWorld(nn.Module):
             arrival = self.mover.arrive(present_BHW, things, outlook, moves_BG)
             ahead = carry_on(present_BHW, things, arrival)
         return self.world.decoder.look(past_BTHW, ahead)
+
+    def mend(self, frames_BHW: Tensor, before_BHW: Tensor, rewards_B: Tensor, lives_B: Tensor) -> Tensor:
+        """Frames as the game would show them, of what was drawn after the frames ``before``, classes uint8.
+
+        Small pieces are looked for where no tiles are, so that a ball at a wall stands as free as any other.
+        """
+        if self.bodies is not None:
+            frames_BHW = self.bodies.mend(frames_BHW)
+        bare_BHW, barely_BHW = frames_BHW, before_BHW
+        if self.tiles is not None:
+            bare_BHW, barely_BHW = self.tiles.lift(frames_BHW), self.tiles.lift(before_BHW)
+        mended_BHW = bare_BHW if self.pieces is None else self.pieces.mend(bare_BHW, barely_BHW)
+        if self.tiles is not None:
+            mended_BHW = self.tiles.put(mended_BHW, self.tiles.there(frames_BHW, before_BHW))
+        if self.signs is not None:
+            mended_BHW = self.signs.mend(mended_BHW, before_BHW, rewards_B, lives_B)
+        return mended_BHW
 
     def _taught_ahead(
         self, lesson: Lesson, past_BTHW: Tensor, actions_BM: Tensor

@@ -40,12 +40,13 @@ def sample_step(
 
     ``actions`` (B, M) are the earlier ones that the model sees, oldest first, and the one to be played.
 
-    ``temperature`` 0 takes the likeliest codes; above it they are drawn from softmax(logits/temperature)
-    with the ``noise`` of each game.
+    ``temperature`` 0 takes the likeliest course; above it codes are drawn from softmax(logits/temperature)
+    with the ``noise`` of each game, and outcomes by their probabilities.
     """
     sight = model.look(past_BTHW, actions_BM)
     codes_BN = sample_codes(model, sight, actions_BM, temperature, noise)
-    return draw_step(model, sight, codes_BN, actions_BM, past_BTHW[:, -1])
+    lots_B = draw_lots(temperature, noise)
+    return draw_step(model, sight, codes_BN, actions_BM, past_BTHW[:, -1], lots_B)
 
 
 def sample_codes(
@@ -54,7 +55,7 @@ def sample_codes(
 ) -> Tensor:  # fmt: skip
     """Codes (B, N) by masked decoding: each round keeps the surest cells and shows them to the next."""
     batch, cells, rounds = actions_BM.shape[0], model.world.cells, model.config.decode_steps
-    heat = [float(temperature)] * len(noise) if isinstance(temperature, int | float) else list(temperature)
+    heat = _heat(temperature, noise)
     assert heat or not temperature, "a game that is left to chance needs its noise"
     divisors = [max(warmth, 1e-3) if warmth else 1.0 for warmth in heat]
     heat_B11 = torch.tensor(divisors, device=actions_BM.device)[:, None, None]
@@ -83,26 +84,57 @@ def _ranks(values_BN: Tensor) -> Tensor:
     return ahead_BNN.sum(-1)
 
 
+def draw_lots(temperature: Temperature, noise: Noise) -> Tensor | None:
+    """A number of [0, 1) for each game, by which its outcomes are drawn; NaN for a game at temperature 0,
+    nothing where all are.
+    """
+    heat = _heat(temperature, noise)
+    if not any(heat):
+        return None
+    lots = [
+        torch.rand((), generator=generator) if warmth else torch.tensor(torch.nan)
+        for generator, warmth in zip(noise, heat, strict=True)
+    ]
+    return torch.stack(lots)
+
+
 def draw_step(
-    model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_BM: Tensor, present_BHW: Tensor
-) -> SampledStep:
-    """Frame and outcome of given codes and actions, after the present frame that ``sight`` ends with."""
+    model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_BM: Tensor, present_BHW: Tensor,
+    lots_B: Tensor | None = None,
+) -> SampledStep:  # fmt: skip
+    """Frame and outcome of given codes and actions, after the present frame that ``sight`` ends with.
+
+    With ``lots`` the end of the game and the lives are drawn by their probabilities. When a lost ball costs
+    its life depends on how it flies on where no frame shows it, so that in no single step this is likely.
+    Lives are drawn only where a sign shows them and so keeps them from then on.
+    """
     mixed_BChw = model.mix(sight, model.world.quantizer.vectors(codes_BN), actions_BM)
     reward, done, lives = model.heads(mixed_BChw)
     frames_BHW = model.world.decoder.draw(sight, mixed_BChw).frame()
-    rewards_B = reward.argmax(-1)
-    if model.bodies is not None:
-        frames_BHW = model.bodies.mend(frames_BHW)
-    if model.pieces is not None:
-        frames_BHW = model.pieces.mend(frames_BHW, present_BHW)
+    rewards_B, done_B = reward.argmax(-1), _outcome(done.flip(-1), lots_B) == 0
+    keeps_lives = model.signs is not None and model.signs.tells_lives
+    lives_B = _outcome(lives, lots_B if keeps_lives else None)
+    frames_BHW = model.mend(frames_BHW, present_BHW, rewards_B, lives_B)
     if model.signs is not None:
-        frames_BHW = model.signs.mend(frames_BHW, present_BHW, rewards_B)
-    return SampledStep(
-        frames_BHW=frames_BHW,
-        rewards_B=rewards_B,
-        done_B=done.argmax(-1).bool(),
-        lives_B=lives.argmax(-1),
-    )
+        lives_B = torch.where(done_B, lives_B, model.signs.lives(frames_BHW, lives_B))
+    return SampledStep(frames_BHW, rewards_B, done_B, lives_B)
+
+
+def _outcome(logits_BX: Tensor, lots_B: Tensor | None) -> Tensor:
+    """The likeliest, or that on which the lot falls, counted from the first, int64 (B,).
+
+    One lot for the end, counted first, and for the lives: a game that ends has lost its last one.
+    """
+    likeliest_B = logits_BX.argmax(-1)
+    if lots_B is None:
+        return likeliest_B
+    lots_B = lots_B.to(logits_BX.device)
+    below_BX = logits_BX.float().softmax(-1).cumsum(-1)[:, :-1] <= lots_B[:, None]
+    return torch.where(lots_B.isnan(), likeliest_B, below_BX.sum(-1))
+
+
+def _heat(temperature: Temperature, noise: Noise) -> list[float]:
+    return [float(temperature)] * len(noise) if isinstance(temperature, int | float) else list(temperature)
 
 
 def _gumbel(logits_BNK: Tensor, heat: Sequence[float], noise: Noise) -> Tensor:

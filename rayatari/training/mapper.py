@@ -24,6 +24,7 @@ from rayatari.training.flight import longest_unroll
 from rayatari.training.pictures import prediction_sheet
 from rayatari.training.stage import (
     FRAMES_FOR_PIECES,
+    FRAMES_FOR_TILES,
     FRAMES_MEASURED,
     StageTask,
     attach_perception,
@@ -92,7 +93,9 @@ class MapperTask(StageTask):
             model.bodies.measure(self.measured_frames(FRAMES_MEASURED))
         if model.pieces is not None and "pieces.facts_K6" not in begun:
             model.pieces.measure(self.measured_frames(FRAMES_FOR_PIECES))
-        if model.signs is not None and "signs.facts_N5" not in begun:
+        if model.tiles is not None and "tiles.facts_N5" not in begun:
+            model.tiles.measure(self.measured_frames(FRAMES_FOR_TILES), self.recorded_play())
+        if model.signs is not None and "signs.lives_NA" not in begun:
             model.signs.measure(self.recorded_play, info.reward_values.index(0))
         if model.mover is not None and (found := mover_weights(self.config)):
             model.mover.load_state_dict(found)

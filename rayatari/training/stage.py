@@ -24,6 +24,7 @@ from rayatari.errors import UserError
 from rayatari.models.frames import FrameCodec
 from rayatari.models.hardware import place
 from rayatari.models.latent_action import LatentActionModel, make_codec
+from rayatari.models.measured import RecordedPlay
 from rayatari.models.moves import frequent_moves
 from rayatari.models.perceptual import Perception
 from rayatari.models.playable import reward_indices
@@ -38,6 +39,8 @@ FRAMES_MEASURED, FRAMES_APART = 600, 32
 """Frames in which bodies are looked for, and from one to the next in a chunk of play."""
 FRAMES_FOR_PIECES = 3_000
 """Frames in which pieces are looked for."""
+FRAMES_FOR_TILES = 5_000
+"""Frames in which tiles are looked for."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,13 @@ class StageTask:
                 break
         return torch.cat(found)
 
-    def recorded_play(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All recorded play in order: frames of a chunk, classes (T + 1, H, W), and its T reward indices."""
+    def recorded_play(self) -> Iterator[RecordedPlay]:
+        """All recorded play in order, chunk by chunk."""
         for chunk in read_chunks(self.dataset, "train"):
             rewards_T = reward_indices(torch.tensor(chunk.rewards), self.info.reward_values)
-            yield self.codec.encode(chunk.frames), rewards_T
+            yield RecordedPlay(
+                self.codec.encode(chunk.frames), rewards_T, torch.from_numpy(chunk.lives.astype(np.int64))
+            )
 
     def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:
         """A batch of recorded windows as tensors on ``device``."""
@@ -165,6 +170,8 @@ def check_world(world: WorldConfig) -> None:
         raise UserError(f"world.model.signs={sizes.signs} must not be negative: 0 is none")
     if sizes.pieces < 0:
         raise UserError(f"world.model.pieces={sizes.pieces} must not be negative: 0 is none")
+    if sizes.tiles < 0:
+        raise UserError(f"world.model.tiles={sizes.tiles} must not be negative: 0 is none")
     if sizes.things and sizes.history < 3:
         raise UserError(f"world.model.things needs 3 frames of the past: world.model.history={sizes.history}")
     if sizes.things and sizes.decoder == "blind":

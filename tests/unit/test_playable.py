@@ -7,7 +7,7 @@ import torch
 from worlds import MAPPER, lesson, moving_square, small_playable
 
 from rayatari.models.playable import reward_indices
-from rayatari.models.sampling import sample_codes, sample_step
+from rayatari.models.sampling import draw_lots, draw_step, sample_codes, sample_step
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -84,3 +84,26 @@ def test_temperature_0_is_the_likeliest_course() -> None:
 def test_rewards_are_named_by_the_nearest_value_of_the_game() -> None:
     rewards = torch.tensor([[0.0, 7.0], [4.0, 1.2]])
     assert reward_indices(rewards, (0.0, 1.0, 4.0, 7.0)).tolist() == [[0, 3], [2, 1]]
+
+
+def test_a_lot_decides_whether_the_game_ends_and_without_one_the_likeliest_comes() -> None:
+    model = small_playable().eval()
+    with torch.no_grad():
+        model.heads.done.weight.zero_()
+        model.heads.done.bias.copy_(torch.tensor([3.0, 1.0]).log())  # over in one of four cases
+    past, actions = moving_square(5, 4), torch.zeros(5, 1, dtype=torch.long)
+    sight = model.look(past, actions)
+    codes = sample_codes(model, sight, actions)
+    lots = torch.tensor([0.1, 0.24, 0.26, 0.9, torch.nan])
+    step = draw_step(model, sight, codes, actions, past[:, -1], lots)
+    assert step.done_B.tolist() == [True, True, False, False, False]
+    assert not draw_step(model, sight, codes, actions, past[:, -1]).done_B.any()
+
+
+def test_lots_are_drawn_for_games_left_to_chance_alone() -> None:
+    noise = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    states = [generator.get_state() for generator in noise]
+    lots = draw_lots([0.5, 0.0], noise)
+    assert lots is not None and 0 <= lots[0] < 1 and lots[1].isnan()
+    assert [torch.equal(g.get_state(), s) for g, s in zip(noise, states, strict=True)] == [False, True]
+    assert draw_lots(0.0, noise) is None

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from worlds import WORLD, small_playable
 
-from rayatari.models.sampling import sample_step
-from rayatari.models.signs import PICTURES, RESTS, Signs
+from rayatari.models.measured import RecordedPlay
+from rayatari.models.sampling import draw_step, sample_codes, sample_step
+from rayatari.models.signs import PICTURES, RESTS, UNTOLD, Signs
 
 INK, BALL = 2, 3
 NOTHING, POINT = 0, 1
@@ -35,15 +37,23 @@ def screen(score: int, lives: int, ball: tuple[int, int] | None = None) -> Tenso
     return frame
 
 
-def played() -> Iterator[tuple[Tensor, Tensor]]:
+def played() -> Iterator[RecordedPlay]:
     """Two games of three points, the second of which shows each a step late, and of two lives lost."""
     for late in (0, 1):
-        frames, rewards = [], []
+        frames, rewards, left = [], [], []
         for t in range(6 * RESTS):
             score = min(3, max(0, t - late) // RESTS)
-            frames.append(screen(score, 3 - min(2, t // (2 * RESTS + 3)), ball=(20 + t % 40, t)))
+            lives = 3 - min(2, t // (2 * RESTS + 3))
+            frames.append(screen(score, lives, ball=(20 + t % 40, t)))
             rewards.append(POINT if (t + 1) % RESTS == 0 and t < 3 * RESTS else NOTHING)
-        yield torch.stack(frames), torch.tensor(rewards[:-1])
+            left.append(lives)
+        yield RecordedPlay(torch.stack(frames), torch.tensor(rewards[:-1]), torch.tensor(left))
+
+
+def calm(frames: Tensor) -> RecordedPlay:
+    """Play without points."""
+    steps = torch.zeros(len(frames), dtype=torch.long)
+    return RecordedPlay(frames, steps[1:], steps)
 
 
 def known() -> Signs:
@@ -52,8 +62,8 @@ def known() -> Signs:
     return signs
 
 
-def mended(drawn: Tensor, before: Tensor, reward: int = NOTHING) -> Tensor:
-    return known().mend(drawn[None], before[None], torch.tensor([reward]))[0]
+def mended(drawn: Tensor, before: Tensor, reward: int = NOTHING, lives: int = 3) -> Tensor:
+    return known().mend(drawn[None], before[None], torch.tensor([reward]), torch.tensor([lives]))[0]
 
 
 def blurred(first: int, second: int) -> Tensor:
@@ -81,7 +91,7 @@ def test_a_place_with_many_pictures_is_no_sign() -> None:
     for t in range(len(frames)):
         frames[t, 4, 4 : 5 + t // RESTS] = INK
     signs = Signs(4, rewards=1)
-    signs.measure(lambda: [(frames, torch.zeros(len(frames) - 1, dtype=torch.long))], 0)
+    signs.measure(lambda: [calm(frames)], 0)
     assert not signs.signs
 
 
@@ -93,7 +103,7 @@ def test_half_of_two_digits_becomes_one_of_them(reward: int, shown: int) -> None
 
 
 def test_a_digit_that_may_follow_is_shown_as_drawn() -> None:
-    for drawn in (screen(1, 3), screen(2, 3), screen(1, 2, ball=(30, 30))):
+    for drawn in (screen(1, 3), screen(2, 3), screen(1, 3, ball=(30, 30))):
         assert torch.equal(mended(drawn, screen(1, 3)), drawn)
 
 
@@ -102,10 +112,28 @@ def test_a_digit_that_never_followed_is_not_shown() -> None:
     assert torch.equal(mended(screen(3, 3), screen(1, 3), POINT), screen(2, 3))
 
 
-def test_a_life_is_lost_without_a_reward() -> None:
-    drawn = screen(0, 3)
-    drawn[2:7, 40:45] = torch.randint(0, 2, (5, 5), generator=torch.Generator().manual_seed(0)) * INK
-    assert torch.equal(mended(drawn, screen(0, 3)), screen(0, 2))
+@pytest.mark.parametrize(
+    ("left", "drawn", "shown"),
+    [(2, 3, 2), (3, 2, 3), (1, 1, 3)],
+    ids=["lost", "left", "never at once"],
+)
+def test_the_lives_that_are_left_are_shown_whatever_was_drawn(left: int, drawn: int, shown: int) -> None:
+    assert torch.equal(mended(screen(0, drawn), screen(0, 3), lives=left), screen(0, shown))
+
+
+def test_lives_are_told_by_their_sign() -> None:
+    signs, head = known(), torch.tensor([7, 7])
+    assert signs.tells_lives and not Signs(4, rewards=2).tells_lives
+    torn = screen(0, 2)
+    torn[3, 40:45] = INK
+    frames = torch.stack([screen(3, 2), torn])
+    assert signs.lives(frames, head).tolist() == [2, 7]
+
+
+def test_it_is_counted_which_sign_tells_the_lives() -> None:
+    score, lives = sorted(known().signs, key=lambda sign: sign.columns.start)
+    assert lives.lives_A.tolist() == [3, 2, 1]
+    assert score.lives_A.tolist() == [UNTOLD] * 4
 
 
 def test_a_spot_is_no_sign_of_change() -> None:
@@ -125,10 +153,11 @@ def test_games_of_a_batch_are_mended_each_for_itself_and_saved_signs_are_those_c
     again.load_state_dict(signs.state_dict())
     drawn = torch.stack([blurred(1, 2), blurred(1, 2), screen(2, 3)])
     before, rewards = torch.stack([screen(1, 3)] * 3), torch.tensor([NOTHING, POINT, NOTHING])
+    lives = torch.tensor([3, 3, 3])
     for found in (signs, again):
-        shown = found.mend(drawn, before, rewards)
+        shown = found.mend(drawn, before, rewards, lives)
         assert torch.equal(shown, torch.stack([screen(1, 3), screen(2, 3), screen(2, 3)]))
-    assert torch.equal(Signs(4, rewards=2).mend(drawn, before, rewards), drawn)
+    assert torch.equal(Signs(4, rewards=2).mend(drawn, before, rewards, lives), drawn)
 
 
 def test_a_game_shows_nothing_else_in_a_signs_place() -> None:
@@ -136,13 +165,30 @@ def test_a_game_shows_nothing_else_in_a_signs_place() -> None:
     assert model.signs is not None
     frames = torch.zeros(4 * RESTS, 224, 160, dtype=torch.uint8)
     frames[2 * RESTS :, 100:108, 40:48] = 1
-    model.signs.measure(lambda: [(frames, torch.zeros(len(frames) - 1, dtype=torch.long))], 0)
+    model.signs.measure(lambda: [calm(frames)], 0)
     past = frames[:1, None].repeat(1, 4, 1, 1)
     past[:, :-1, 100:108, 40:44] = 2
     actions = torch.zeros(1, model.earlier + 1, dtype=torch.long)
     shown = sample_step(model, past, actions).frames_BHW
     signs, model.signs = model.signs, None
     drawn = sample_step(model, past, actions)
-    assert torch.equal(shown, signs.mend(drawn.frames_BHW, past[:, -1], drawn.rewards_B))
+    assert torch.equal(shown, signs.mend(drawn.frames_BHW, past[:, -1], drawn.rewards_B, drawn.lives_B))
     assert (shown != drawn.frames_BHW)[:, 100:108, 40:48].any()
     assert len(shown[:, 100:108, 40:48].unique()) == 1
+
+
+def test_lives_fall_by_lot_and_are_kept_by_their_sign() -> None:
+    model = small_playable(world=replace(WORLD, model=replace(WORLD.model, signs=4))).eval()
+    assert model.signs is not None
+    plays = [replace(play, frames_THW=F.pad(play.frames_THW, (0, 80, 0, 160))) for play in played()]
+    model.signs.measure(lambda: plays, NOTHING)
+    with torch.no_grad():
+        model.heads.lives.weight.zero_()
+        model.heads.lives.bias.copy_(torch.tensor([0.0, 0, 1, 3, 0, 0]).add(1e-9).log())  # 2 or 3
+    past = plays[0].frames_THW[:4][None].repeat(3, 1, 1, 1)
+    actions = torch.zeros(3, model.earlier + 1, dtype=torch.long)
+    sight = model.look(past, actions)
+    codes = sample_codes(model, sight, actions)
+    step = draw_step(model, sight, codes, actions, past[:, -1], torch.tensor([0.2, 0.3, torch.nan]))
+    assert step.lives_B.tolist() == [2, 3, 3]
+    assert model.signs.lives(step.frames_BHW, torch.zeros(3)).tolist() == [2, 3, 3]
