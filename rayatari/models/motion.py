@@ -96,7 +96,7 @@ def motion_between(before_BHW: Tensor, present_BHW: Tensor, groups: int) -> Moti
 
 def _amounts(frame_BHW: Tensor) -> Tensor:
     """About how much of a frame each class fills, int64 (B, 256): its pixels in every fourth row."""
-    amounts_BP = torch.zeros(len(frame_BHW), 256, dtype=torch.long, device=frame_BHW.device)
+    amounts_BP = torch.zeros(frame_BHW.shape[0], 256, dtype=torch.long, device=frame_BHW.device)
     classes_BX = frame_BHW[:, ::4].flatten(1).long()
     return amounts_BP.scatter_add_(1, classes_BX, torch.ones_like(classes_BX))
 
@@ -108,7 +108,7 @@ def _first(chosen_BX: Tensor, most: int) -> tuple[Tensor, Tensor]:
         counts_B = chosen_BX.sum(1)
         number_Z = torch.arange(len(place_Z)) - (counts_B.cumsum(0) - counts_B)[sample_Z]
         most = max(1, min(most, int(counts_B.max())))
-        index_BN = torch.zeros(len(chosen_BX), most, dtype=torch.long)
+        index_BN = torch.zeros(chosen_BX.shape[0], most, dtype=torch.long)
         kept_Z = number_Z < most
         index_BN[sample_Z[kept_Z], number_Z[kept_Z]] = place_Z[kept_Z]
         return index_BN, torch.arange(most) < counts_B[:, None]

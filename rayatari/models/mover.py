@@ -209,7 +209,7 @@ class Mover(nn.Module):
 
 def _placed(values_ZF: Tensor, rows_Z: Tensor, B: int, G: int) -> Tensor:
     """Values of these rows of B·G things, 0 for all others; (B, G, F)."""
-    if len(rows_Z) != B * G:
+    if rows_Z.shape[0] != B * G:
         values_ZF = values_ZF.new_zeros(B * G, values_ZF.shape[1]).index_put((rows_Z,), values_ZF)
     return values_ZF.unflatten(0, (B, G))
 

@@ -73,10 +73,13 @@ def export_onnx(folder: Path, out: Path) -> dict[str, Any]:
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter's own making
+        # First by itself: what fixes the size of the batch is an error there; ONNX's exporter would freeze it.
+        whole = torch.export.export(
+            step, (past_BTHW, actions_BM), dynamic_shapes=({0: batch}, {0: batch}), strict=False
+        )
         program = torch.onnx.export(
-            step, (past_BTHW, actions_BM), dynamo=True, verbose=False,
-            input_names=INPUTS, output_names=OUTPUTS, dynamic_shapes=({0: batch}, {0: batch}),
-        )  # fmt: skip
+            whole, dynamo=True, verbose=False, input_names=INPUTS, output_names=OUTPUTS
+        )
     assert program is not None
     program.model.metadata_props[METADATA] = json.dumps(about)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,7 @@ class Signs(Measured):
             else:
                 mended_BX = _mended(drawn_BX, before_BX, rewards_B, sign)
             frames_BHW[:, sign.rows, sign.columns] = mended_BX.view(
-                len(mended_BX), -1, sign.columns.stop - sign.columns.start
+                mended_BX.shape[0], -1, sign.columns.stop - sign.columns.start
             )
         return frames_BHW
 

@@ -114,7 +114,7 @@ def find_things(past_BTHW: Tensor, groups: int) -> Things:
     older_BHW, before_BHW, present_BHW = past_BTHW[:, -3:].unbind(1)
     both = motion_between(torch.cat([before_BHW, older_BHW]), torch.cat([present_BHW, before_BHW]), groups)
     (moves_BG2, earlier_BG2), (places_BGX2, earlier_BGX2), (held_BGX, earlier_held_BGX) = (
-        part.chunk(2) for part in (both.moves_BG2, both.places_BGX2, both.held_BGX)
+        part.unflatten(0, (2, -1)).unbind() for part in (both.moves_BG2, both.places_BGX2, both.held_BGX)
     )
     was_at_BGX2 = places_BGX2 - moves_BG2[:, :, None]
     share_BGG = _overlap(was_at_BGX2, held_BGX, earlier_BGX2, earlier_held_BGX)
@@ -171,7 +171,8 @@ def true_arrival(things: Things, past_BTHW: Tensor, next_BHW: Tensor) -> Arrival
         torch.cat([present_BHW, before_BHW]), torch.cat([next_BHW, next_BHW]), things.there.shape[1]
     )
     moves_BM2, places_BMX2, held_BMX = (
-        torch.cat(part.chunk(2), 1) for part in (both.moves_BG2, both.places_BGX2, both.held_BGX)
+        torch.cat(part.unflatten(0, (2, -1)).unbind(), 1)
+        for part in (both.moves_BG2, both.places_BGX2, both.held_BGX)
     )
     share_BGM = _overlap(things.places_BGX2, things.held_BGX, places_BMX2 - moves_BM2[:, :, None], held_BMX)
     of_hidden_M = torch.arange(share_BGM.shape[2], device=share_BGM.device) >= share_BGM.shape[1]

@@ -88,8 +88,8 @@ class Tiles(Measured):
 
     def _painted(self, frames_BHW: Tensor, chosen_BN: Tensor, colours_N: Tensor) -> Tensor:
         flat_BX, (N, X) = frames_BHW.flatten(1), self.pixels_NX.shape
-        places_BX = self.pixels_NX.flatten().expand(len(flat_BX), -1)
-        shown_BNX = flat_BX.gather(1, places_BX).view(len(flat_BX), N, X)
+        places_BX = self.pixels_NX.flatten().expand(flat_BX.shape[0], -1)
+        shown_BNX = flat_BX.gather(1, places_BX).view(flat_BX.shape[0], N, X)
         painted_BNX = torch.where(chosen_BN[..., None], colours_N[:, None], shown_BNX)
         return flat_BX.scatter(1, places_BX, painted_BNX.flatten(1)).view_as(frames_BHW)
 
@@ -119,7 +119,7 @@ def _pixels(found: list[list[int]], width: int) -> tuple[Tensor, Tensor]:
 def _share(frames_BHW: Tensor, pixels_NX: Tensor, real_NX: Tensor, colours_N: Tensor) -> Tensor:
     """Share of each tile's pixels that have its colour, float (B, N)."""
     flat_BX = frames_BHW.flatten(1)
-    shown_BNX = flat_BX.index_select(1, pixels_NX.flatten()).view(len(flat_BX), *pixels_NX.shape)
+    shown_BNX = flat_BX.index_select(1, pixels_NX.flatten()).view(flat_BX.shape[0], *pixels_NX.shape)
     own_BNX = (shown_BNX == colours_N[:, None]) & real_NX
     return own_BNX.sum(-1) / real_NX.sum(-1)
 

@@ -59,6 +59,7 @@ def test_a_shipped_game_draws_the_same_frames_in_onnx_from_a_real_start(tmp_path
     past = step.model.world.codec.encode(np.stack([frames[-4:], frames[-14:-10]]))
     actions = np.random.default_rng(0).integers(len(about["action_names"]), size=(STEPS // 4, 2)).repeat(4, 0)
     assert roll_out(SHIPPED / game, tmp_path / "game.onnx", past, actions) > STEPS // 2
+    assert roll_out(SHIPPED / game, tmp_path / "game.onnx", past[:1], actions[:8, :1]) == 8
 
 
 @pytest.mark.slow
