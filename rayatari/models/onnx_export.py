@@ -73,7 +73,7 @@ def export_onnx(folder: Path, out: Path) -> dict[str, Any]:
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter's own making
-        # First by itself: what fixes the size of the batch is an error there; ONNX's exporter would freeze it.
+        # By itself first, where what fixes the size of the batch is an error: here it would be frozen.
         whole = torch.export.export(
             step, (past_BTHW, actions_BM), dynamic_shapes=({0: batch}, {0: batch}), strict=False
         )
