@@ -121,9 +121,10 @@ def draw_step(
 
 
 def _outcome(logits_BX: Tensor, lots_B: Tensor | None) -> Tensor:
-    """The likeliest, or that on which the lot falls, counted from the first, int64 (B,).
+    """The likeliest, or that on which the lot falls, int64 (B,).
 
-    One lot for the end, counted first, and for the lives: a game that ends has lost its last one.
+    Lots are counted from the first outcome on. The end and no lives left come first, so that one lot for both
+    lets a game end as it loses its last life.
     """
     likeliest_B = logits_BX.argmax(-1)
     if lots_B is None:

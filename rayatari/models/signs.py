@@ -51,6 +51,7 @@ class Sign:
     lives_A: Tensor
     """The lives that each picture tells, int64; ``UNTOLD`` where the sign tells something else."""
     tells_lives: bool
+    """Whether they tell any."""
 
 
 class Signs(Measured):
