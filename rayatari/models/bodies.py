@@ -4,8 +4,9 @@ Colours are drawn pixel by pixel, so that a body which may come to several place
 one is never met in play, it stays torn. Which bodies a game has is found in recorded frames: shapes of one
 colour that come back pixel for pixel in many places along one row or column. A frame is mended where none
 of the shapes that a lane may hold is seen whole in it: the one that agrees best with what was drawn is put
-there, and what else has its colour in the lane goes. Templates that are matched to what is seen, as in
-sprite-based video models (Smirnov et al., 2021, "MarioNette"), but measured and exact.
+there, and what else has its colour in the lane goes. Where none agrees with what was drawn, a body that
+recorded frames always show stays as it was. Templates that are matched to what is seen, as in sprite-based
+video models (Smirnov et al., 2021, "MarioNette"), but measured and exact.
 
 Shape suffixes beside those of ``frames``: N frames, K bodies, S the side of a mask, X pixels of a lane,
 P places of all bodies that it may hold.
@@ -29,6 +30,8 @@ OFTEN, PLACES = 0.02, 8
 """Share of the frames that a body is seen whole in, at least, and in how many places."""
 AGREES = 0.5
 """Share of a body's pixels that must have been drawn for it to be put there."""
+HARDLY = 0.002
+"""Share of the frames that may show less of a body than it is said to show at least."""
 _AT_ONCE = 32
 _NONE = -1
 
@@ -48,6 +51,8 @@ class Lane:
     """The pixels that touch it."""
     least_P: Tensor
     """Pixels of it that must have been drawn for it to be put there."""
+    always: int
+    """Pixels of its colour that the lane shows at least, whatever hides it; 0 where there may be none."""
 
 
 class Bodies(Measured):
@@ -56,11 +61,14 @@ class Bodies(Measured):
     masks_KSS: Tensor
     facts_K6: Tensor
     """Colour, ground, first and last + 1 row, first and last + 1 column of each body's lane, int64."""
+    always_K: Tensor
+    """Pixels that its lane shows at least, int64."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
         self.register_buffer("masks_KSS", torch.zeros(count, SIDE, SIDE, dtype=torch.uint8))
         self.register_buffer("facts_K6", torch.full((count, 6), _NONE))
+        self.register_buffer("always_K", torch.zeros(count, dtype=torch.long))
         self.lanes: list[Lane] = []
 
     def measure(self, frames_NHW: Tensor) -> None:
@@ -70,26 +78,30 @@ class Bodies(Measured):
         for k, (mask, facts) in zip(range(len(self.masks_KSS)), _found(frames_NHW), strict=False):
             self.masks_KSS[k, : mask.shape[0], : mask.shape[1]] = mask
             self.facts_K6[k] = torch.tensor(facts)
+            colour, _, top, bottom, left, right = facts
+            shown_N = (frames_NHW[:, top:bottom, left:right] == colour).sum((1, 2))
+            self.always_K[k] = shown_N.sort().values[int(HARDLY * len(shown_N))]
         self._read()
 
-    def mend(self, frames_BHW: Tensor) -> Tensor:
-        """The same frames, classes uint8, with torn bodies whole."""
+    def mend(self, frames_BHW: Tensor, before_BHW: Tensor) -> Tensor:
+        """The same frames, classes uint8, with torn bodies whole, and those that were lost as before."""
         for lane in self.lanes:
-            crop_Bhw = frames_BHW[:, lane.rows, lane.columns]
+            crop_Bhw, was_Bhw = (frames[:, lane.rows, lane.columns] for frames in (frames_BHW, before_BHW))
             frames_BHW = frames_BHW.clone()
-            frames_BHW[:, lane.rows, lane.columns] = _mended(crop_Bhw, lane)
+            frames_BHW[:, lane.rows, lane.columns] = _mended(crop_Bhw, was_Bhw, lane)
         return frames_BHW
 
     def _read(self) -> None:
         lanes: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
-        for facts, mask in zip(self.facts_K6.tolist(), self.masks_KSS.cpu(), strict=True):
+        kinds_K7 = torch.cat([self.facts_K6, self.always_K[:, None]], 1)
+        for facts, mask in zip(kinds_K7.tolist(), self.masks_KSS.cpu(), strict=True):
             if facts[0] != _NONE:
                 lanes[tuple(facts)].append(mask[: int(mask.any(1).sum()), : int(mask.any(0).sum())])
         self.lanes = [_lane(facts, masks, self.masks_KSS.device) for facts, masks in lanes.items()]
 
 
 def _lane(facts: tuple[int, ...], masks: list[Tensor], device: torch.device) -> Lane:
-    colour, ground, top, bottom, left, right = facts
+    colour, ground, top, bottom, left, right, always = facts
     placed, rims, least = [], [], []
     for mask in masks:
         tall, wide = mask.shape
@@ -101,29 +113,32 @@ def _lane(facts: tuple[int, ...], masks: list[Tensor], device: torch.device) -> 
                 field[SIDE + row :, SIDE + column :][:tall, :wide] = mask
                 rim = F.max_pool2d(field[None], 3, 1, 1)[0] - field
                 inside = field[SIDE:-SIDE, SIDE:-SIDE].flatten()
-                if inside.sum() >= AGREES * mask.sum():
+                half = AGREES * mask.sum()
+                if inside.sum() >= min(half, always or half):
                     placed.append(inside)
                     rims.append(rim[SIDE:-SIDE, SIDE:-SIDE].flatten())
-                    least.append(AGREES * mask.sum())
+                    least.append(torch.minimum(half, inside.sum()))
     return Lane(
         colour, ground, slice(top, bottom), slice(left, right),
-        torch.stack(placed).to(device), torch.stack(rims).to(device), torch.stack(least).to(device),
+        torch.stack(placed).to(device), torch.stack(rims).to(device), torch.stack(least).to(device), always,
     )  # fmt: skip
 
 
-def _mended(crop_Bhw: Tensor, lane: Lane) -> Tensor:
-    seen_BX = crop_Bhw.flatten(1)
+def _mended(crop_Bhw: Tensor, was_Bhw: Tensor, lane: Lane) -> Tensor:
+    seen_BX, was_BX = crop_Bhw.flatten(1), was_Bhw.flatten(1)
     own_BX, bare_BX = seen_BX == lane.colour, seen_BX == lane.ground  # elsewhere something hides it
     with torch.autocast(crop_Bhw.device.type, enabled=False):
         hits_BP, misses_BP = own_BX.float() @ lane.placed_PX.T, bare_BX.float() @ lane.placed_PX.T
         beside_BP = own_BX.float() @ lane.rims_PX.T
     fits_BP = hits_BP >= lane.least_P
     whole_B = (fits_BP & (misses_BP == 0) & (beside_BP == 0)).any(1)
+    found_B = fits_BP.any(1)
     best_B = (hits_BP - misses_BP).masked_fill(~fits_BP, -torch.inf).argmax(1)
-    shown_BX = (lane.placed_PX[best_B] > 0) & (own_BX | bare_BX)
+    shows_BX = torch.where(found_B[:, None], lane.placed_PX[best_B] > 0, was_BX == lane.colour)
     cleared_BX = torch.where(own_BX, lane.ground, seen_BX)
-    mended_Bhw = torch.where(shown_BX, lane.colour, cleared_BX).to(crop_Bhw.dtype).view_as(crop_Bhw)
-    return torch.where((fits_BP.any(1) & ~whole_B)[:, None, None], mended_Bhw, crop_Bhw)
+    mended_BX = torch.where(shows_BX & (own_BX | bare_BX), lane.colour, cleared_BX)
+    changes_B = ~whole_B & (found_B | (lane.always > 0))
+    return torch.where(changes_B[:, None], mended_BX.to(crop_Bhw.dtype), seen_BX).view_as(crop_Bhw)
 
 
 def _found(frames_NHW: Tensor) -> Iterator[tuple[Tensor, list[int]]]:

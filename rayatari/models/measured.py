@@ -23,11 +23,12 @@ class Measured(nn.Module):
     """Facts of a game in buffers, and what is made of them to work with.
 
     A subclass reads its buffers in :meth:`_read`, which runs again whenever they are loaded or moved to
-    another device.
+    another device. A bundle that is older than one of its facts leaves that as it is.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.register_load_state_dict_pre_hook(_leave_unknown)
         self.register_load_state_dict_post_hook(_read_again)
 
     def _read(self) -> None:
@@ -41,3 +42,8 @@ class Measured(nn.Module):
 
 def _read_again(facts: Measured, _: object) -> None:
     facts._read()
+
+
+def _leave_unknown(facts: Measured, known: dict[str, Tensor], prefix: str, *_: object) -> None:
+    for name, buffer in facts.named_buffers(recurse=False):
+        known.setdefault(prefix + name, buffer)

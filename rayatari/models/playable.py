@@ -154,7 +154,7 @@ class PlayableWorld(nn.Module):
         Small pieces are looked for where no tiles are, so that a ball at a wall stands as free as any other.
         """
         if self.bodies is not None:
-            frames_BHW = self.bodies.mend(frames_BHW)
+            frames_BHW = self.bodies.mend(frames_BHW, before_BHW)
         bare_BHW, barely_BHW = frames_BHW, before_BHW
         if self.tiles is not None:
             bare_BHW, barely_BHW = self.tiles.lift(frames_BHW), self.tiles.lift(before_BHW)

@@ -89,7 +89,7 @@ class MapperTask(StageTask):
             take_over(model, begun)
             if world.decoder.choice is not None and "world.decoder.choice.offsets_M2" not in begun:
                 world.decoder.choice.offsets_M2.copy_(self.measured_moves())
-        if model.bodies is not None and "bodies.facts_K6" not in begun:
+        if model.bodies is not None and "bodies.always_K" not in begun:
             model.bodies.measure(self.measured_frames(FRAMES_MEASURED))
         if model.pieces is not None and "pieces.facts_K6" not in begun:
             model.pieces.measure(self.measured_frames(FRAMES_FOR_PIECES))

@@ -35,8 +35,8 @@ def known(*widths: int) -> Bodies:
     return bodies
 
 
-def mended(bodies: Bodies, frame: Tensor) -> Tensor:
-    return bodies.mend(frame[None])[0]
+def mended(bodies: Bodies, frame: Tensor, before: Tensor | None = None) -> Tensor:
+    return bodies.mend(frame[None], (frame if before is None else before)[None])[0]
 
 
 def torn(frame: Tensor, *columns: int) -> Tensor:
@@ -92,15 +92,41 @@ def test_of_two_sizes_the_one_is_shown_that_fits_better() -> None:
 def test_frames_of_a_batch_are_mended_each_for_itself() -> None:
     bodies = known(12)
     frames = torch.stack([screen(23), torn(screen(40), 44)])
-    assert torch.equal(bodies.mend(frames), torch.stack([screen(23), screen(40)]))
+    assert torch.equal(bodies.mend(frames, frames), torch.stack([screen(23), screen(40)]))
+
+
+def test_one_that_is_always_there_stays_where_it_was_when_it_is_not_drawn() -> None:
+    lost, ball = torn(screen(40), *range(4, 76)), (51, 25)
+    assert torch.equal(mended(known(12), lost, before=screen(23)), screen(23))
+    lost[50:54, 60] = INK
+    assert torch.equal(mended(known(12), lost, before=screen(23)), screen(23))
+    lost[51:55, 25:27] = BALL
+    assert torch.equal(mended(known(12), lost, before=screen(23)), screen(23, ball=ball))
+
+
+def test_one_that_may_be_missing_is_not_missed() -> None:
+    lost = torn(screen(23), *range(4, 76))
+    bodies = Bodies(4)
+    bodies.measure(torch.cat([played(12), lost[None]]))
+    assert bodies.lanes
+    assert torch.equal(mended(bodies, lost, before=screen(23)), lost)
+
+
+def test_bodies_of_a_bundle_from_before_are_read() -> None:
+    bodies, again = known(12), Bodies(4)
+    facts = bodies.state_dict()
+    del facts["always_K"]
+    again.load_state_dict(facts)
+    assert torch.equal(mended(again, torn(screen(30), 35)), screen(30))
+    assert [lane.always for lane in again.lanes] == [0]
 
 
 def test_saved_bodies_are_those_that_were_measured() -> None:
     bodies, again = known(12, 8), Bodies(4)
     again.load_state_dict(bodies.state_dict())
     drawn = torn(screen(30), 35)[None]
-    assert torch.equal(again.mend(drawn), bodies.mend(drawn))
-    assert torch.equal(Bodies(4).mend(drawn), drawn)
+    assert torch.equal(again.mend(drawn, drawn), bodies.mend(drawn, drawn))
+    assert torch.equal(Bodies(4).mend(drawn, drawn), drawn)
 
 
 def with_bodies(count: int = 4) -> PlayableWorld:
@@ -120,5 +146,5 @@ def test_a_game_shows_its_bodies_whole() -> None:
     shown = sample_step(model, past, actions).frames_BHW
     bodies, model.bodies = model.bodies, None
     drawn = sample_step(model, past, actions).frames_BHW  # an untrained world nearly repeats what it sees
-    assert torch.equal(shown, bodies.mend(drawn))
+    assert torch.equal(shown, bodies.mend(drawn, past[:, -1]))
     assert (shown != drawn)[:, 100:104].any()
