@@ -134,7 +134,8 @@ def _mended(crop_Bhw: Tensor, was_Bhw: Tensor, lane: Lane) -> Tensor:
     whole_B = (fits_BP & (misses_BP == 0) & (beside_BP == 0)).any(1)
     found_B = fits_BP.any(1)
     best_B = (hits_BP - misses_BP).masked_fill(~fits_BP, -torch.inf).argmax(1)
-    shows_BX = torch.where(found_B[:, None], lane.placed_PX[best_B] > 0, was_BX == lane.colour)
+    found_B1, was_own_BX = found_B[:, None], was_BX == lane.colour
+    shows_BX = (found_B1 & (lane.placed_PX[best_B] > 0)) | (~found_B1 & was_own_BX)
     cleared_BX = torch.where(own_BX, lane.ground, seen_BX)
     mended_BX = torch.where(shows_BX & (own_BX | bare_BX), lane.colour, cleared_BX)
     changes_B = ~whole_B & (found_B | (lane.always > 0))
