@@ -1,5 +1,6 @@
 """What is measured on recorded play instead of learned, and kept beside the weights."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
@@ -19,7 +20,7 @@ class RecordedPlay:
     """Lives left as each frame was shown, int64."""
 
 
-class Measured(nn.Module):
+class Measured(nn.Module, ABC):
     """Facts of a game in buffers, and what is made of them to work with.
 
     A subclass reads its buffers in :meth:`_read`, which runs again whenever they are loaded or moved to
@@ -31,8 +32,9 @@ class Measured(nn.Module):
         self.register_load_state_dict_pre_hook(_leave_unknown)
         self.register_load_state_dict_post_hook(_read_again)
 
+    @abstractmethod
     def _read(self) -> None:
-        raise NotImplementedError
+        """Make of the buffers what the frames are compared with."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)

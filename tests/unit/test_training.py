@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -80,17 +80,24 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return monkeypatch.undo
 
 
+def fed(
+    config: Config, resident: str, batch: int, **settings: int
+) -> tuple[mapper.MapperTask, Iterator[Windows]]:
+    """The mapper's training with such settings, and the windows that it learns from."""
+    config = replace(
+        config,
+        mapper=replace(config.mapper, **settings),
+        training=replace(config.training, resident=resident),
+    )
+    task = mapper.MapperTask(config, matching_info(config), dataset_path(config))
+    return task, training_windows(task, endless_local_rows(task), batch, [0], torch.device("cpu"))
+
+
 @pytest.mark.parametrize("resident", ["never", "always"])
 def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(
     config: Config, resident: str
 ) -> None:
-    config = replace(
-        config,
-        mapper=replace(config.mapper, unroll=3, action_history=6),
-        training=replace(config.training, resident=resident),
-    )
-    task = mapper.MapperTask(config, matching_info(config), dataset_path(config))
-    batches = training_windows(task, endless_local_rows(task), 4, [0], torch.device("cpu"))
+    task, batches = fed(config, resident, 4, unroll=3, action_history=6)
     seen = set()
     for windows in islice(batches, 20):
         shown = task.codec.decode(windows.frames_BTHW)
@@ -114,13 +121,7 @@ def test_frame_action_and_reward_stay_aligned_from_the_game_to_the_network(
 def test_every_step_of_a_game_up_to_its_end_is_learned_from_real_frames(
     config: Config, resident: str
 ) -> None:
-    config = replace(
-        config,
-        mapper=replace(config.mapper, unroll=5),
-        training=replace(config.training, resident=resident),
-    )
-    task = mapper.MapperTask(config, matching_info(config), dataset_path(config))
-    batches = training_windows(task, endless_local_rows(task), 8, [0], torch.device("cpu"))
+    task, batches = fed(config, resident, 8, unroll=5)
     flight = Flight(batches, 8, task.history, 0.5, np.random.default_rng(0))
     by_seed: dict[int, list[bool]] = {}
     for chunk in read_chunks(task.dataset, "train"):
