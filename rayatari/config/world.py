@@ -32,6 +32,9 @@ class ModelConfig:
     pieces: int = 0
     """Most small pieces that stand free at once, such as a ball; their sizes are measured on the dataset, and
     they are shown whole, without crumbs. 0 leaves all to the decoder."""
+    presence: bool = False
+    """Whether it is counted on the dataset when the game's one piece (``pieces`` must be 1) comes, hides and
+    leaves, where, and which reward or loss of a life follows; and the game is played by that."""
     tiles: int = 0
     """Rectangles of one colour that are there as a whole or not at all, such as a wall's bricks, measured on
     the dataset, at most so many. 0 leaves all to the decoder."""
@@ -52,6 +55,10 @@ class ModelConfig:
     """Channels of the mapper's blocks."""
     mapper_blocks: int = 2
     """Residual blocks of the mapper."""
+
+    def __post_init__(self) -> None:
+        if self.presence and self.pieces != 1:
+            raise ValueError("presence=true needs pieces=1: it follows the one piece of a game")
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,16 @@ class PaintedDrawing:
             frame_BhwS = torch.where(barred_BhwS, last_BhwS.to(torch.uint8), frame_BhwS)
         return from_patches(frame_BhwS, math.isqrt(S))
 
+    def evidence(self, colours_H: Tensor) -> Tensor:
+        """Logit of its row's class (H,) in each pixel, against the likeliest one's, float (B, H, W)."""
+        logits_BhwPS = self.logits().float()
+        B, h, w, _, S = logits_BhwPS.shape
+        side = math.isqrt(S)
+        class_hS = colours_H.long().view(h, side, 1).expand(-1, -1, side).flatten(1)
+        class_Bhw1S = class_hS[None, :, None, None].expand(B, -1, w, -1, -1)
+        own_BhwS = logits_BhwPS.gather(3, class_Bhw1S)[..., 0, :]
+        return from_patches(own_BhwS - logits_BhwPS.amax(3), side)
+
 
 Drawing = PaintedDrawing | MovedDrawing
 """A next frame before it is decided: ``loss`` judges it, ``frame`` decides for the likeliest."""

@@ -18,6 +18,10 @@ class RecordedPlay:
     """Indices of the rewards of the T - 1 steps between them, int64."""
     lives_T: Tensor
     """Lives left as each frame was shown, int64."""
+    actions_T: Tensor
+    """Indices of the actions of the T - 1 steps, int64."""
+    begins: bool = False
+    """Whether a game begins with the first frame."""
 
 
 class Measured(nn.Module, ABC):

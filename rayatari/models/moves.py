@@ -140,6 +140,10 @@ class MovedDrawing:
             frame_BhwS = frame_BhwS.flatten(0, 2).index_put((rows,), painted_MS).view_as(frame_BhwS)
         return from_patches(frame_BhwS, self.choice.patch).to(torch.uint8)
 
+    def evidence(self, colours_H: Tensor) -> Tensor:
+        """Whether each pixel shows its row's class (H,), float (B, H, W)."""
+        return (self.frame() == colours_H[:, None]).float()
+
     def _moved(self, log_BhwK: Tensor, next_BhwS: Tensor, rows: Tensor | None) -> Tensor:
         """Log-likelihood of patches that have to be moved or painted, all patches or ``rows`` of them."""
         colors = self.choice.colors

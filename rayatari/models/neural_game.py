@@ -94,13 +94,15 @@ class LooseGame:
     """What the network has seen of that past already, if it has; not needed to go on."""
     earlier_M: Tensor | None = None
     """The last actions that its model looks at, oldest first, int64 (M,); None where none is known."""
+    memory_M: Tensor | None = None
+    """What its model remembers beside these, int64 (M,); None for what the frames tell of it."""
 
 
 class NeuralGame:
     """B games that run in one batch of a network.
 
-    A game is its last ``history`` frames, its last ``action_history`` actions and a noise generator:
-    nothing else is remembered, and nothing is shared between games.
+    A game is its last ``history`` frames, its last ``action_history`` actions, a noise generator and what
+    the model remembers of the comings and goings of its ball, a few numbers. Nothing is shared between games.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class NeuralGame:
         self._starts = starts
         self._past_BTHW = torch.empty(0)
         self._earlier_BM = torch.empty(0, dtype=torch.long)
+        self._memory_BM = torch.empty(0, dtype=torch.long)
         self._sight: Sight | None = None
         self._noise: list[torch.Generator] = []
         self._heat: Sequence[float] | None = None
@@ -189,6 +192,7 @@ class NeuralGame:
         past = past[:, -self.history :]
         past = np.concatenate([past[:, :1].repeat(self.history - past.shape[1], 1), past], 1)
         self._go_on_from(self.model.world.codec.encode(past).to(self.device))
+        self._memory_BM = self.model.recall(self._past_BTHW)
         self._earlier_BM = self._unknown(len(seeds))
         if actions is not None and self.action_history and actions.shape[1]:
             known_BM = torch.stack([self._checked(column) for column in actions.T], 1)
@@ -205,6 +209,7 @@ class NeuralGame:
         past_BTHW = self._past_BTHW.clone()
         past_BTHW[chosen] = self.model.world.codec.encode(starts).to(self.device)
         self._go_on_from(past_BTHW)
+        self._memory_BM = torch.where(chosen[:, None], self.model.recall(past_BTHW), self._memory_BM)
         self._earlier_BM = torch.where(chosen[:, None], len(self.action_names), self._earlier_BM)
         return np.array(starts[:, -1])
 
@@ -217,15 +222,21 @@ class NeuralGame:
         for row, game in enumerate(games):
             if game.earlier_M is not None:
                 self._earlier_BM[row] = game.earlier_M
+        memories = [
+            self.model.recall(game.past_THW[None])[0] if game.memory_M is None else game.memory_M
+            for game in games
+        ]
+        self._memory_BM = torch.stack(memories).to(self.device)
         self._noise = [game.noise for game in games]
         self._heat = temperatures
 
     def scatter(self) -> list[LooseGame]:
         """The games as they stand, each for itself."""
         sights = self._sight.split() if self._sight else [None] * len(self._noise)
-        games = zip(self._past_BTHW, self._noise, sights, self._earlier_BM, strict=True)
+        games = zip(self._past_BTHW, self._noise, sights, self._earlier_BM, self._memory_BM, strict=True)
         return [
-            LooseGame(past.clone(), noise, sight, earlier.clone()) for past, noise, sight, earlier in games
+            LooseGame(past.clone(), noise, sight, earlier.clone(), memory.clone())
+            for past, noise, sight, earlier, memory in games
         ]
 
     @torch.inference_mode()
@@ -301,7 +312,8 @@ class NeuralGame:
     def _draw(
         self, sight: Sight, codes_BN: Tensor, actions_BM: Tensor, lots_B: Tensor | None = None
     ) -> SampledStep:
-        return draw_step(self.model, sight, codes_BN, actions_BM, self._past_BTHW[:, -1], lots_B)
+        present_BHW = self._past_BTHW[:, -1]
+        return draw_step(self.model, sight, codes_BN, actions_BM, present_BHW, lots_B, self._memory_BM)
 
     def _look(self, actions_BM: Tensor) -> Sight:
         if not self._noise:
@@ -341,7 +353,7 @@ class NeuralGame:
         return torch.from_numpy(indices.astype(np.int64)).to(self.device)
 
     def _advance(self, step: SampledStep, actions_BM: Tensor) -> BatchStep:
-        self._earlier_BM = self._latest(actions_BM)
+        self._earlier_BM, self._memory_BM = self._latest(actions_BM), step.memory_BM
         self._go_on_from(torch.cat([self._past_BTHW[:, 1:], step.frames_BHW[:, None]], 1))
         values = np.array(self.facts.reward_values, np.float32)
         return BatchStep(

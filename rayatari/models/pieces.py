@@ -81,9 +81,9 @@ class Pieces(Measured):
         """
         if not self.sizes:
             return frames_BHW
-        free_BHW = self._free(frames_BHW)
+        free_BHW = self.free(frames_BHW)
         fixed_BHW = (frames_BHW != self.ground) & ~free_BHW
-        scores_BKHW = self._scores(free_BHW) - AWAY * _distance(self._free(before_BHW))
+        scores_BKHW = self._scores(free_BHW) - AWAY * _distance(self.free(before_BHW))
         mended_BHW = torch.where(free_BHW, self.ground, frames_BHW)
         row_H1, column_W = _axes(frames_BHW)
         for _ in range(self.most):
@@ -98,7 +98,7 @@ class Pieces(Measured):
             scores_BKHW = scores_BKHW.masked_fill(near_BHW[:, None], -torch.inf)
         return mended_BHW
 
-    def _free(self, frames_BHW: Tensor) -> Tensor:
+    def free(self, frames_BHW: Tensor) -> Tensor:
         """Which pixels belong to something that stands free, bool (B, H, W)."""
         drawn_BHW = frames_BHW != self.ground
         sums = _sums(drawn_BHW)
@@ -127,7 +127,7 @@ class Pieces(Measured):
     def _found(self, frames_NHW: Tensor) -> Iterator[tuple[Tensor, list[int], list[int]]]:
         """Each free piece: the frame, its pixels' rows and columns."""
         for frame_HW in frames_NHW:
-            left = {(y, x) for y, x in self._free(frame_HW[None])[0].nonzero().tolist()}
+            left = {(y, x) for y, x in self.free(frame_HW[None])[0].nonzero().tolist()}
             while left:
                 piece, reached = [], [left.pop()]
                 while reached:

@@ -17,6 +17,7 @@ from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.mover import Mover
 from rayatari.models.pieces import Pieces
+from rayatari.models.presence import BARRED, Presence
 from rayatari.models.signs import Signs
 from rayatari.models.things import UNCLEAR, Ahead, carry_on, find_things, keep_flying, true_arrival
 from rayatari.models.tiles import Tiles
@@ -69,6 +70,7 @@ class PlayableWorld(nn.Module):
         self.pieces = Pieces(sizes.pieces, world.codec.padded_shape[0]) if sizes.pieces else None
         self.tiles = Tiles(sizes.tiles, world.codec.padded_shape[1]) if sizes.tiles else None
         self.signs = Signs(sizes.signs, rewards) if sizes.signs else None
+        self.presence = Presence(actions, sizes.history, world.codec.padded_shape) if sizes.presence else None
         world.encoder.requires_grad_(False)
         if config.through == "codes":
             world.requires_grad_(False)
@@ -148,22 +150,47 @@ class PlayableWorld(nn.Module):
             ahead = carry_on(present_BHW, things, arrival)
         return self.world.decoder.look(past_BTHW, ahead)
 
-    def mend(self, frames_BHW: Tensor, before_BHW: Tensor, rewards_B: Tensor, lives_B: Tensor) -> Tensor:
-        """Frames as the game would show them, of what was drawn after the frames ``before``, classes uint8.
+    def strip(self, frames_BHW: Tensor, before_BHW: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Frames that were drawn after the frames ``before``, classes uint8, without tiles; and which tiles
+        are there, bool (B, N).
 
-        Small pieces are looked for where no tiles are, so that a ball at a wall stands as free as any other.
+        Bodies and pieces in them are whole. Small pieces are looked for where no tiles are, so that a ball at
+        a wall stands as free as any other.
         """
         if self.bodies is not None:
             frames_BHW = self.bodies.mend(frames_BHW, before_BHW)
-        bare_BHW, barely_BHW = frames_BHW, before_BHW
+        bare_BHW, there_BN = frames_BHW, None
         if self.tiles is not None:
-            bare_BHW, barely_BHW = self.tiles.lift(frames_BHW), self.tiles.lift(before_BHW)
-        mended_BHW = bare_BHW if self.pieces is None else self.pieces.mend(bare_BHW, barely_BHW)
-        if self.tiles is not None:
-            mended_BHW = self.tiles.put(mended_BHW, self.tiles.there(frames_BHW, before_BHW))
+            bare_BHW, there_BN = self.tiles.lift(frames_BHW), self.tiles.there(frames_BHW, before_BHW)
+            before_BHW = self.tiles.lift(before_BHW)
+        return bare_BHW if self.pieces is None else self.pieces.mend(bare_BHW, before_BHW), there_BN
+
+    def dress(
+        self, bare_BHW: Tensor, there_BN: Tensor | None, before_BHW: Tensor, rewards_B: Tensor,
+        lives_B: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """Frames as the game would show them, of what :meth:`strip` left and what the step brought."""
+        if self.tiles is not None and there_BN is not None:
+            bare_BHW = self.tiles.put(bare_BHW, there_BN)
         if self.signs is not None:
-            mended_BHW = self.signs.mend(mended_BHW, before_BHW, rewards_B, lives_B)
-        return mended_BHW
+            bare_BHW = self.signs.mend(bare_BHW, before_BHW, rewards_B, lives_B)
+        return bare_BHW
+
+    def evidence(self, drawing: Drawing, bare_BHW: Tensor, there_BN: Tensor | None) -> Tensor:
+        """How likely each pixel of what was drawn shows a piece, float (B, H, W): never where a tile is."""
+        assert self.pieces is not None
+        likely_BHW = drawing.evidence(self.pieces.colours_H)
+        if self.tiles is None or there_BN is None:
+            return likely_BHW
+        return likely_BHW.masked_fill(self.tiles.put(bare_BHW, there_BN) != bare_BHW, BARRED)
+
+    def recall(self, past_BTHW: Tensor) -> Tensor:
+        """What can be remembered of games beside their past, classes uint8, int64 (B, M); M may be 0."""
+        if self.presence is None or self.pieces is None:
+            return torch.zeros(past_BTHW.shape[0], 0, dtype=torch.long, device=past_BTHW.device)
+        frames_XHW = past_BTHW.flatten(0, 1)
+        bare_XHW = frames_XHW if self.tiles is None else self.tiles.lift(frames_XHW)
+        return self.presence.recall(self.pieces.free(bare_XHW).unflatten(0, past_BTHW.shape[:2]))
 
     def _taught_ahead(
         self, lesson: Lesson, past_BTHW: Tensor, actions_BM: Tensor

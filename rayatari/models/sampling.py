@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class SampledStep:
     """Whether the game is over, bool (B,)."""
     lives_B: Tensor
     """Lives left, int64 (B,)."""
+    memory_BM: Tensor
+    """What is to be remembered beside the frames, int64 (B, M)."""
 
 
 Noise = Sequence[torch.Generator]
@@ -34,19 +37,21 @@ Temperature = float | Sequence[float]
 
 def sample_step(
     model: PlayableWorld, past_BTHW: Tensor, actions_BM: Tensor,
-    temperature: Temperature = 0.0, noise: Noise = (),
+    temperature: Temperature = 0.0, noise: Noise = (), memory_BM: Tensor | None = None,
 ) -> SampledStep:  # fmt: skip
     """Play one action in each of B games after their last frames, classes uint8 (B, history, H, W).
 
     ``actions`` (B, M) are the earlier ones that the model sees, oldest first, and the one to be played.
 
     ``temperature`` 0 takes the likeliest course; above it codes are drawn from softmax(logits/temperature)
-    with the ``noise`` of each game, and outcomes by their probabilities.
+    with the ``noise`` of each game, and outcomes by their probabilities. ``memory`` is that of the step
+    before; without one it is what the past tells.
     """
+    memory_BM = model.recall(past_BTHW) if memory_BM is None else memory_BM
     sight = model.look(past_BTHW, actions_BM)
     codes_BN = sample_codes(model, sight, actions_BM, temperature, noise)
     lots_B = draw_lots(temperature, noise)
-    return draw_step(model, sight, codes_BN, actions_BM, past_BTHW[:, -1], lots_B)
+    return draw_step(model, sight, codes_BN, actions_BM, past_BTHW[:, -1], lots_B, memory_BM)
 
 
 def sample_codes(
@@ -100,24 +105,38 @@ def draw_lots(temperature: Temperature, noise: Noise) -> Tensor | None:
 
 def draw_step(
     model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_BM: Tensor, present_BHW: Tensor,
-    lots_B: Tensor | None = None,
+    lots_B: Tensor | None = None, memory_BM: Tensor | None = None,
 ) -> SampledStep:  # fmt: skip
     """Frame and outcome of given codes and actions, after the present frame that ``sight`` ends with.
 
     With ``lots`` the end of the game and the lives are drawn by their probabilities. When a lost ball costs
     its life depends on how it flies on where no frame shows it, so that in no single step this is likely.
-    Lives are drawn only where a sign shows them and so keeps them from then on.
+    Lives are drawn only where a sign shows them and so keeps them from then on. Where presence knows what a
+    lost ball brings, that is what happens.
     """
     mixed_BChw = model.mix(sight, model.world.quantizer.vectors(codes_BN), actions_BM)
     reward, done, lives = model.heads(mixed_BChw)
-    frames_BHW = model.world.decoder.draw(sight, mixed_BChw).frame()
+    drawing = model.world.decoder.draw(sight, mixed_BChw)
     rewards_B, done_B = reward.argmax(-1), _outcome(done.flip(-1), lots_B) == 0
     keeps_lives = model.signs is not None and model.signs.tells_lives
     lives_B = _outcome(lives, lots_B if keeps_lives else None)
-    frames_BHW = model.mend(frames_BHW, present_BHW, rewards_B, lives_B)
+    bare_BHW, there_BN = model.strip(drawing.frame(), present_BHW)
+    memory_BM = model.recall(present_BHW[:, None]) if memory_BM is None else memory_BM
+    if model.presence is not None and model.pieces is not None:
+        if lots_B is None:
+            lots_B = torch.full_like(reward[:, 0], torch.nan)
+        turn = model.presence.decide(
+            bare_BHW, rewards_B, memory_BM, actions_BM[:, -1], lots_B.to(bare_BHW.device),
+            partial(model.evidence, drawing, bare_BHW, there_BN), model.pieces,
+        )  # fmt: skip
+        bare_BHW, rewards_B, memory_BM = turn.frames_BHW, turn.rewards_B, turn.memory_BM
+        if model.signs is not None and keeps_lives and model.presence.tells_lives:
+            lives_B = (model.signs.lives(present_BHW, lives_B) - turn.loses_B.long()).clamp(min=0)
+            done_B = turn.loses_B & (lives_B == 0)
+    frames_BHW = model.dress(bare_BHW, there_BN, present_BHW, rewards_B, lives_B)
     if model.signs is not None:
         lives_B = torch.where(done_B, lives_B, model.signs.lives(frames_BHW, lives_B))
-    return SampledStep(frames_BHW, rewards_B, done_B, lives_B)
+    return SampledStep(frames_BHW, rewards_B, done_B, lives_B, memory_BM)
 
 
 def _outcome(logits_BX: Tensor, lots_B: Tensor | None) -> Tensor:

@@ -10,7 +10,7 @@ Shape suffixes beside those of ``frames``: N signs, A pictures of a sign, X pixe
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +31,10 @@ RESTS = 8
 UPHEAVAL = 0.2
 """Share of the screen beyond which a change says nothing of places, as when a game begins."""
 TELLS = 0.9
-"""Share of the frames with a picture that have the same number of lives, at least, where it tells these."""
+"""Share of the frames with a picture that have the same number of lives, at least, where it tells these; and
+of the times that a reward comes while it is shown in which it gives way alone, where it counts that."""
+LATE = 2
+"""Steps at the end of a recording whose rewards may show only after it."""
 UNTOLD = -1
 
 
@@ -48,6 +51,8 @@ class Sign:
     turns_RAA: Tensor
     """Whether the first gives way to the second in a step with that reward, or right after it, bool; with
     reward 0 where no reward explains it."""
+    sure_RA: Tensor
+    """Whether a picture always gives way when that reward comes, and no other sign's with it, bool."""
     lives_A: Tensor
     """The lives that each picture tells, int64; ``UNTOLD`` where the sign tells something else."""
     tells_lives: bool
@@ -59,6 +64,7 @@ class Signs(Measured):
 
     pictures_NAX: Tensor
     turns_NRAA: Tensor
+    sure_NRA: Tensor
     lives_NA: Tensor
     facts_N5: Tensor
     """First and last + 1 row, first and last + 1 column of each place, and how many pictures; int64."""
@@ -67,6 +73,7 @@ class Signs(Measured):
         super().__init__()
         self.register_buffer("pictures_NAX", torch.zeros(count, PICTURES, SIDE * SIDE, dtype=torch.uint8))
         self.register_buffer("turns_NRAA", torch.zeros(count, rewards, PICTURES, PICTURES, dtype=torch.bool))
+        self.register_buffer("sure_NRA", torch.zeros(count, rewards, PICTURES, dtype=torch.bool))
         self.register_buffer("lives_NA", torch.full((count, PICTURES), UNTOLD))
         self.register_buffer("facts_N5", torch.zeros(count, 5, dtype=torch.long))
         self.signs: list[Sign] = []
@@ -77,7 +84,7 @@ class Signs(Measured):
         ``chunks`` gives it in order, ``nothing`` is the index of no points among its rewards. It is called
         twice: first for the places, then for their pictures.
         """
-        for buffer in (self.pictures_NAX, self.turns_NRAA, self.facts_N5):
+        for buffer in (self.pictures_NAX, self.turns_NRAA, self.sure_NRA, self.facts_N5):
             buffer.zero_()
         self.lives_NA.fill_(UNTOLD)
         boxes = _places(play.frames_THW for play in chunks())
@@ -88,14 +95,18 @@ class Signs(Measured):
         signs = sorted((place for place in counted if place.is_sign), key=lambda place: -place.changes)
         for n, place in zip(range(len(self.facts_N5)), signs, strict=False):
             place.enter(self.pictures_NAX[n], self.turns_NRAA[n], self.lives_NA[n], self.facts_N5[n])
+            others = {moment for other in signs if other is not place for moment in other.moments()}
+            for cause in place.sure(others):
+                self.sure_NRA[n][cause] = True
         self._read()
 
     def mend(self, frames_BHW: Tensor, before_BHW: Tensor, rewards_B: Tensor, lives_B: Tensor) -> Tensor:
         """The same frames, classes uint8, with each sign showing a picture that may follow on the one before.
 
-        A picture that may follow stays. In place of one that may not comes the nearest of those that follow
-        in steps with that reward (indices ``rewards``); if there is none, or too little differs from the one
-        before, that stays. A sign that tells the lives shows the ``lives`` left after the step, whatever was
+        A picture that always gives way when a reward comes does so with that reward, and with no other. Of
+        the others one that may follow stays. In place of one that may not comes the nearest of those that
+        follow in steps with that reward (indices ``rewards``); if there is none, or too little differs from
+        the one before, that stays. A sign that tells the lives shows the ``lives`` left after the step, whatever was
         drawn, if that may follow. Where the one before is not known, nothing is done.
         """
         for sign in self.signs:
@@ -135,7 +146,10 @@ class Signs(Measured):
                 place = slice(top, bottom), slice(left, right)
                 lives_A = self.lives_NA[n, :known]
                 tells_lives = lives_A[0].item() != UNTOLD
-                self.signs.append(Sign(*place, pictures_AX, follows_AA, turns_RAA, lives_A, tells_lives))
+                sure_RA = self.sure_NRA[n, :, :known]
+                self.signs.append(
+                    Sign(*place, pictures_AX, follows_AA, turns_RAA, sure_RA, lives_A, tells_lives)
+                )
 
 
 def _kept(drawn_BX: Tensor, before_BX: Tensor, lives_B: Tensor, sign: Sign) -> Tensor:
@@ -160,8 +174,10 @@ def _mended(drawn_BX: Tensor, before_BX: Tensor, rewards_B: Tensor, sign: Sign) 
     nearest_B = wrong_BA.masked_fill(~turns_BA, SIDE * SIDE + 1).argmin(1)
     by_change_B = (sign.pictures_AX[nearest_B] != before_BX).sum(1)
     differs_B = (drawn_BX != before_BX).sum(1) >= DIFFERS * by_change_B
-    next_B = torch.where(turns_BA.any(1) & differs_B, nearest_B, was_B)
-    return torch.where((known_B & ~fits_B)[:, None], sign.pictures_AX[next_B], drawn_BX)
+    sure_B, counts_B = sign.sure_RA[rewards_B, was_B], sign.sure_RA.any(0)[was_B]
+    turns_B = turns_BA.any(1) & ((differs_B & ~counts_B) | sure_B)
+    next_B = torch.where(turns_B, nearest_B, was_B)
+    return torch.where((known_B & (counts_B | ~fits_B))[:, None], sign.pictures_AX[next_B], drawn_BX)
 
 
 class _Counted:
@@ -170,7 +186,11 @@ class _Counted:
     def __init__(self, box: tuple[int, int, int, int], nothing: int) -> None:
         self.box, self.nothing = box, nothing
         self.pictures: dict[bytes, int] = {}
-        self.steps: Counter[tuple[int, int, int]] = Counter()
+        self.steps: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+        """When the second picture came after the first, by reward and these."""
+        self.earned: Counter[tuple[int, int]] = Counter()
+        """How often a reward came while a picture was shown."""
+        self.clock = 0
         self.shown: Counter[int] = Counter()
         self.entered: Counter[int] = Counter()
         self.lives: dict[int, Counter[int]] = defaultdict(Counter)
@@ -185,7 +205,18 @@ class _Counted:
     @property
     def changes(self) -> int:
         """How often one picture gave way to another."""
-        return self.steps.total()
+        return len(self.moments())
+
+    def moments(self) -> list[int]:
+        """When one picture gave way to another."""
+        return [moment for moments in self.steps.values() for moment in moments]
+
+    def sure(self, others: set[int]) -> Iterator[tuple[int, int]]:
+        """Rewards and pictures that always give way with them, while no ``others`` do so."""
+        for (reward, first, _), moments in self.steps.items():
+            alone = sum(not others & {moment - 1, moment, moment + 1} for moment in moments)
+            if reward != self.nothing and alone >= TELLS * max(self.earned[reward, first], len(moments)):
+                yield reward, first
 
     def count(self, play: RecordedPlay) -> None:
         """Take in some frames that follow on each other."""
@@ -197,20 +228,22 @@ class _Counted:
         first, since = self._enter(shown_TX[0]), 0
         for t in turns:
             second = self._enter(shown_TX[t + 1])
-            self._rest(first, play.lives_T[since : t + 1])
+            self._rest(first, play.lives_T[since : t + 1], play.rewards_T[since : t + 1])
             since = t + 1
             earned = play.rewards_T[max(0, t - 1) : t + 1]
             causes = [int(reward) for reward in earned if reward != self.nothing]
             if causes or t:  # what came before the first step is not known
-                self.steps[causes[-1] if causes else self.nothing, first, second] += 1
+                self.steps[causes[-1] if causes else self.nothing, first, second].append(self.clock + t)
             first = second
-        self._rest(first, play.lives_T[since:])
+        self._rest(first, play.lives_T[since:], play.rewards_T[since:-LATE])
+        self.clock += len(shown_TX)
         self.full = len(self.pictures) > PICTURES
 
-    def _rest(self, picture: int, lives_T: Tensor) -> None:
-        """Count the frames of a picture that stays."""
+    def _rest(self, picture: int, lives_T: Tensor, rewards_T: Tensor) -> None:
+        """Count the frames of a picture that stays, and what comes meanwhile."""
         self.shown[picture] += len(lives_T)
         self.lives[picture].update(lives_T.tolist())
+        self.earned.update((reward, picture) for reward in rewards_T.tolist())
 
     def _told(self) -> list[int]:
         """The lives that each picture tells, or that they tell none."""

@@ -25,8 +25,9 @@ def save_session(session: Session) -> bytes:
     past = loose.past_THW.numpy(force=True)
     noise = loose.noise.get_state().numpy()
     head: dict[str, Any] = {name: getattr(session, name) for name in _KEPT}
-    if loose.earlier_M is not None:
-        head["earlier"] = loose.earlier_M.tolist()
+    for name, values in (("earlier", loose.earlier_M), ("memory", loose.memory_M)):
+        if values is not None:
+            head[name] = values.tolist()
     head |= {"past": past.shape, "frame": session.frame.shape, "noise": len(noise)}
     text = json.dumps(head).encode()
     body = past.tobytes() + session.frame.tobytes() + noise.tobytes()
@@ -41,9 +42,11 @@ def load_session(data: bytes) -> Session:
     past, frame, noise = np.split(body, np.cumsum([np.prod(head["past"]), np.prod(head["frame"])]))
     generator = torch.Generator()
     generator.set_state(torch.from_numpy(noise.copy()))
-    earlier = torch.tensor(head["earlier"], dtype=torch.long) if "earlier" in head else None
+    earlier, memory = (
+        torch.tensor(head[name], dtype=torch.long) if name in head else None for name in ("earlier", "memory")
+    )
     return Session(
-        loose=LooseGame(torch.from_numpy(past.reshape(head["past"])), generator, earlier_M=earlier),
+        loose=LooseGame(torch.from_numpy(past.reshape(head["past"])), generator, None, earlier, memory),
         frame=frame.reshape(head["frame"]),
         **{name: head[name] for name in _KEPT},
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from rayatari.paths import stage_dir
 from rayatari.training.flight import longest_unroll
 from rayatari.training.pictures import prediction_sheet
 from rayatari.training.stage import (
+    CHUNKS_FOR_PRESENCE,
     FRAMES_FOR_PIECES,
     FRAMES_FOR_TILES,
     FRAMES_MEASURED,
@@ -95,7 +97,10 @@ class MapperTask(StageTask):
             model.pieces.measure(self.measured_frames(FRAMES_FOR_PIECES))
         if model.tiles is not None and "tiles.facts_N5" not in begun:
             model.tiles.measure(self.measured_frames(FRAMES_FOR_TILES), self.recorded_play())
-        if model.signs is not None and "signs.lives_NA" not in begun:
+        if model.presence is not None and model.pieces is not None and "presence.facts_4" not in begun:
+            play = islice(self.recorded_play(), CHUNKS_FOR_PRESENCE)
+            model.presence.measure(play, info.reward_values.index(0), model.pieces, model.tiles)
+        if model.signs is not None and "signs.sure_NRA" not in begun:
             model.signs.measure(self.recorded_play, info.reward_values.index(0))
         if model.mover is not None and (found := mover_weights(self.config)):
             model.mover.load_state_dict(found)

@@ -41,6 +41,8 @@ FRAMES_FOR_PIECES = 3_000
 """Frames in which pieces are looked for."""
 FRAMES_FOR_TILES = 5_000
 """Frames in which tiles are looked for."""
+CHUNKS_FOR_PRESENCE = 600
+"""Chunks of play in which a piece's comings and goings are counted."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,11 @@ class StageTask:
         for chunk in read_chunks(self.dataset, "train"):
             rewards_T = reward_indices(torch.tensor(chunk.rewards), self.info.reward_values)
             yield RecordedPlay(
-                self.codec.encode(chunk.frames), rewards_T, torch.from_numpy(chunk.lives.astype(np.int64))
+                self.codec.encode(chunk.frames),
+                rewards_T,
+                torch.from_numpy(chunk.lives.astype(np.int64)),
+                torch.from_numpy(chunk.actions.astype(np.int64)),
+                begins=chunk.start_step == chunk.context,
             )
 
     def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:

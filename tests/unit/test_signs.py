@@ -47,13 +47,14 @@ def played() -> Iterator[RecordedPlay]:
             frames.append(screen(score, lives, ball=(20 + t % 40, t)))
             rewards.append(POINT if (t + 1) % RESTS == 0 and t < 3 * RESTS else NOTHING)
             left.append(lives)
-        yield RecordedPlay(torch.stack(frames), torch.tensor(rewards[:-1]), torch.tensor(left))
+        steps = torch.zeros(len(frames) - 1, dtype=torch.long)
+        yield RecordedPlay(torch.stack(frames), torch.tensor(rewards[:-1]), torch.tensor(left), steps)
 
 
 def calm(frames: Tensor) -> RecordedPlay:
     """Play without points."""
     steps = torch.zeros(len(frames), dtype=torch.long)
-    return RecordedPlay(frames, steps[1:], steps)
+    return RecordedPlay(frames, steps[1:], steps, steps[1:])
 
 
 def known() -> Signs:
@@ -62,8 +63,19 @@ def known() -> Signs:
     return signs
 
 
-def mended(drawn: Tensor, before: Tensor, reward: int = NOTHING, lives: int = 3) -> Tensor:
-    return known().mend(drawn[None], before[None], torch.tensor([reward]), torch.tensor([lives]))[0]
+def uncounted() -> Signs:
+    """The same, of a bundle that is older than digits that count by themselves."""
+    signs = known()
+    signs.sure_NRA.zero_()
+    signs._read()
+    return signs
+
+
+def mended(
+    drawn: Tensor, before: Tensor, reward: int = NOTHING, lives: int = 3, signs: Signs | None = None
+) -> Tensor:
+    rewards, left = torch.tensor([reward]), torch.tensor([lives])
+    return (signs or known()).mend(drawn[None], before[None], rewards, left)[0]
 
 
 def blurred(first: int, second: int) -> Tensor:
@@ -102,9 +114,18 @@ def test_half_of_two_digits_becomes_one_of_them(reward: int, shown: int) -> None
     assert torch.equal(mended(blurred(1, 2), screen(1, 3), reward), screen(shown, 3))
 
 
-def test_a_digit_that_may_follow_is_shown_as_drawn() -> None:
-    for drawn in (screen(1, 3), screen(2, 3), screen(1, 3, ball=(30, 30))):
+def test_a_digit_that_stays_is_shown_as_drawn() -> None:
+    for drawn in (screen(1, 3), screen(1, 3, ball=(30, 30))):
         assert torch.equal(mended(drawn, screen(1, 3)), drawn)
+
+
+def test_a_digit_that_counts_points_turns_with_each_whatever_was_drawn_and_never_without() -> None:
+    assert torch.equal(mended(screen(1, 3), screen(1, 3), POINT), screen(2, 3))
+    assert torch.equal(mended(screen(2, 3), screen(1, 3), NOTHING), screen(1, 3))
+
+
+def test_a_digit_that_does_not_count_by_itself_may_follow_as_drawn() -> None:
+    assert torch.equal(mended(screen(2, 3), screen(1, 3), signs=uncounted()), screen(2, 3))
 
 
 def test_a_digit_that_never_followed_is_not_shown() -> None:
@@ -139,7 +160,7 @@ def test_it_is_counted_which_sign_tells_the_lives() -> None:
 def test_a_spot_is_no_sign_of_change() -> None:
     drawn = screen(1, 3)
     drawn[4:6, 11:13] = INK
-    assert torch.equal(mended(drawn, screen(1, 3), POINT), screen(1, 3))
+    assert torch.equal(mended(drawn, screen(1, 3), POINT, signs=uncounted()), screen(1, 3))
 
 
 def test_what_was_never_seen_is_left_alone() -> None:
@@ -156,7 +177,7 @@ def test_games_of_a_batch_are_mended_each_for_itself_and_saved_signs_are_those_c
     lives = torch.tensor([3, 3, 3])
     for found in (signs, again):
         shown = found.mend(drawn, before, rewards, lives)
-        assert torch.equal(shown, torch.stack([screen(1, 3), screen(2, 3), screen(2, 3)]))
+        assert torch.equal(shown, torch.stack([screen(1, 3), screen(2, 3), screen(1, 3)]))
     assert torch.equal(Signs(4, rewards=2).mend(drawn, before, rewards, lives), drawn)
 
 

@@ -48,7 +48,7 @@ def played() -> Iterator[RecordedPlay]:
             ball = (8 + t % 40, 4 + (7 * t) % 70) if seed == 0 else None
             frames.append(screen(*gone, ball=ball, lamp=t // 4 % 2 == 0))
         steps = torch.zeros(len(frames), dtype=torch.long)
-        yield RecordedPlay(torch.stack(frames), steps[1:], steps)
+        yield RecordedPlay(torch.stack(frames), steps[1:], steps, steps[1:])
 
 
 def known() -> Tiles:
@@ -119,7 +119,9 @@ def test_a_ball_beside_a_brick_is_a_piece_like_any_other() -> None:
     torn, (before,) = whole.clone(), padded(screen((0, 1), (1, 1), ball=(20, 34))[None])
     torn[17, 34] = GROUND  # the ball lacks a pixel, and touches the brick to its right
     nothing = torch.zeros(1, dtype=torch.long)
-    assert torch.equal(model.mend(torn[None], before[None], nothing, nothing)[0], whole)
+    assert torch.equal(
+        model.dress(*model.strip(torn[None], before[None]), before[None], nothing, nothing)[0], whole
+    )
     pieces, model.tiles = model.pieces, None
     assert torch.equal(pieces.mend(torn[None], before[None])[0], torn)
 
