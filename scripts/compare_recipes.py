@@ -169,7 +169,7 @@ def judge(model: PlayableWorld, windows: Windows, history: int) -> dict[str, flo
             found["changed"] = float(changed_BHW.sum())
             found["relative"] = float(relative_error(drawn_BHW, present_BHW, real_BHW))
             sight = model.look(frames_BTHW[:, :history], actions_BM)
-            told_BHW = draw_step(model, sight, codes_BN, actions_BM).frames_BHW
+            told_BHW = draw_step(model, sight, codes_BN, actions_BM, present_BHW).frames_BHW
             found["true_codes"] = float(changed_error(told_BHW, present_BHW, real_BHW))
     return found
 

@@ -106,8 +106,8 @@ class Signs(Measured):
         A picture that always gives way when a reward comes does so with that reward, and with no other. Of
         the others one that may follow stays. In place of one that may not comes the nearest of those that
         follow in steps with that reward (indices ``rewards``); if there is none, or too little differs from
-        the one before, that stays. A sign that tells the lives shows the ``lives`` left after the step, whatever was
-        drawn, if that may follow. Where the one before is not known, nothing is done.
+        the one before, that stays. A sign that tells the lives shows the ``lives`` left after the step,
+        whatever was drawn, if that may follow. Where the one before is not known, nothing is done.
         """
         for sign in self.signs:
             drawn_BX, before_BX = (

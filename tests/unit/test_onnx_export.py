@@ -33,16 +33,17 @@ def roll_out(folder: Path, path: Path, past: torch.Tensor, actions_SB: np.ndarra
     step, about = load_step(folder)
     runtime, moved = session(path), 0
     earlier = torch.full((len(past), about["action_history"]), len(about["action_names"]))
+    memory = {"memory": np.full((len(past), about["memory"]), -1)} if about["memory"] else {}
     for actions in actions_SB:
         given = torch.cat([earlier, torch.from_numpy(actions)[:, None]], 1)
         with torch.no_grad():
-            expected = [value.numpy() for value in step(past, given)]
-        found = runtime.run(None, {"past": past.numpy(), "actions": given.numpy()})
+            expected = [value.numpy() for value in step(past, given, *map(torch.from_numpy, memory.values()))]
+        found = runtime.run(None, {"past": past.numpy(), "actions": given.numpy(), **memory})
         for ours, theirs in zip(expected, found, strict=True):
             np.testing.assert_array_equal(ours, theirs)
         moved += bool((expected[0] != past[:, -1].numpy()).any())
         past = torch.cat([past[:, 1:], torch.from_numpy(expected[0])[:, None]], 1)
-        earlier = given[:, 1:]
+        earlier, memory = given[:, 1:], dict.fromkeys(memory, expected[-1])
     return moved
 
 
