@@ -4,7 +4,8 @@ Inputs: ``past``, uint8 (B, history, H, W), classes of the palette; ``actions``,
 actions that the model sees, oldest first, and the one to be played last (``len(action_names)`` stands for an
 earlier one that is not known). Outputs: ``frame``, uint8 (B, H, W); ``reward``, int64 (B,), an index into the
 reward values; ``done``, bool (B,); ``lives``, int64 (B,). A game that remembers more than its frames has
-``memory``, int64 (B, M), among both: what the step before gave, or -1 for what the past tells. B is free.
+``memory``, int64 (B, M), among its inputs, which is what the step before gave as ``next_memory``, or -1 for
+what the past tells. B is free.
 What a player must know beside is in the file's metadata, as JSON under ``rayatari``: palette, frame shape and
 where it lies in H×W, names and values, and ``memory``, which is M.
 """
@@ -27,7 +28,7 @@ from rayatari.models.presence import MEMORY
 from rayatari.models.sampling import sample_step
 
 METADATA = "rayatari"
-INPUTS, OUTPUTS, REMEMBERED = ("past", "actions"), ("frame", "reward", "done", "lives"), ("memory",)
+INPUTS, OUTPUTS = ("past", "actions"), ("frame", "reward", "done", "lives")
 
 
 class GreedyStep(nn.Module):
@@ -80,7 +81,8 @@ def export_onnx(folder: Path, out: Path) -> dict[str, Any]:
     given: tuple[Tensor, ...] = past_BTHW, actions_BM
     if about["memory"]:
         given = *given, torch.full((2, about["memory"]), -1)
-    remembered = REMEMBERED if about["memory"] else ()
+    inputs = (*INPUTS, "memory") if about["memory"] else INPUTS
+    outputs = (*OUTPUTS, "next_memory") if about["memory"] else OUTPUTS
     batch = torch.export.Dim("batch")
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
@@ -90,9 +92,8 @@ def export_onnx(folder: Path, out: Path) -> dict[str, Any]:
             step, given, dynamic_shapes=tuple({0: batch} for _ in given), strict=False
         )
         program = torch.onnx.export(
-            whole, dynamo=True, verbose=False,
-            input_names=(*INPUTS, *remembered), output_names=(*OUTPUTS, *remembered),
-        )  # fmt: skip
+            whole, dynamo=True, verbose=False, input_names=inputs, output_names=outputs
+        )
     assert program is not None
     program.model.metadata_props[METADATA] = json.dumps(about)
     out.parent.mkdir(parents=True, exist_ok=True)
