@@ -5,9 +5,8 @@ actions that the model sees, oldest first, and the one to be played last (``len(
 earlier one that is not known). Outputs: ``frame``, uint8 (B, H, W); ``reward``, int64 (B,), an index into the
 reward values; ``done``, bool (B,); ``lives``, int64 (B,). A game that remembers more than its frames has
 ``memory``, int64 (B, M), among its inputs, which is what the step before gave as ``next_memory``, or -1 for
-what the past tells. B is free.
-What a player must know beside is in the file's metadata, as JSON under ``rayatari``: palette, frame shape and
-where it lies in H×W, names and values, and ``memory``, which is M.
+what the past tells. B is free. What a player must know beside is in the file's metadata, as JSON under
+``rayatari``: palette, frame shape and where it lies in H×W, names and values, and ``memory``, which is M.
 """
 
 import importlib.util

@@ -107,7 +107,7 @@ class Presence(Measured):
             buffer.zero_()
         self.pays_hw.fill_(_NEVER)
         self.nothing.fill_(nothing)
-        counts = _Counts(self.comes_AV.shape[0], self.history, nothing, self.hides_hw.shape)
+        counts = _Counts(self.comes_AV.shape[0], self.history, nothing)
         for play in chunks:
             bare_THW = play.frames_THW if tiles is None else tiles.lift(play.frames_THW)
             counts.take(play, pieces.free(bare_THW))
@@ -120,7 +120,7 @@ class Presence(Measured):
         ``free`` are the pixels of free pieces in each of them, bool.
         """
         B, T = free_BTHW.shape[:2]
-        seen_X, row_X, column_X = corners(free_BTHW.flatten(0, 1))
+        seen_X, row_X, column_X = _corners(free_BTHW.flatten(0, 1))
         step_T = torch.arange(1, T + 1, device=free_BTHW.device)
         last_B = (seen_X.view(B, T) * step_T).amax(1)
         which_B1 = (last_B - 1).clamp(min=0)[:, None]
@@ -142,7 +142,7 @@ class Presence(Measured):
             return Turn(frames_BHW, rewards_B, torch.zeros_like(rewards_B, dtype=torch.bool), memory_BM)
         waited_B, row_B, column_B, pay_B, cost_B = memory_BM.unbind(1)
         free_BHW = pieces.free(frames_BHW)
-        drawn_B, to_row_B, to_column_B = corners(free_BHW)
+        drawn_B, to_row_B, to_column_B = _corners(free_BHW)
         known_B, absent_B = row_B >= 0, waited_B >= self.history
         far_B = torch.maximum((to_row_B - row_B).abs(), (to_column_B - column_B).abs())
         reach_B = self.facts_4[1] * (waited_B + 1)
@@ -198,7 +198,7 @@ class Presence(Measured):
         self.tells_lives = bool(self.costs_hw.any()) and bool(self.facts_4[3])
 
 
-def corners(free_BHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _corners(free_BHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Whether there are such pixels, bool (B,), and their first row and column, int64 (B,)."""
     rows_BH, columns_BW = free_BHW.any(2).int(), free_BHW.any(1).int()
     return rows_BH.amax(1) > 0, rows_BH.argmax(1), columns_BW.argmax(1)
@@ -249,7 +249,8 @@ class _Stay:
     """A piece as it was seen last, and what has happened since."""
 
     at: tuple[int, int]
-    early: tuple[list[int], int] = ([], 0)
+    early_rewards: list[int] = field(default_factory=list)
+    early_losses: int = 0
     """Rewards, and losses of lives, of the step that it was seen after."""
     rewards: list[tuple[int, int]] = field(default_factory=list)
     """Steps from then on, and the reward."""
@@ -260,8 +261,8 @@ class _Stay:
 class _Counts:
     """What recorded play shows, counted."""
 
-    def __init__(self, actions: int, history: int, nothing: int, grid: torch.Size) -> None:
-        self.history, self.nothing, self.grid = history, nothing, grid
+    def __init__(self, actions: int, history: int, nothing: int) -> None:
+        self.history, self.nothing = history, nothing
         self.tries_AV, self.comes_AV = torch.zeros(2, actions, WAITS)
         self.entrances: Counter[tuple[int, int, int, int]] = Counter()
         self.hidden: Counter[int] = Counter()
@@ -273,7 +274,7 @@ class _Counts:
 
     def take(self, play: RecordedPlay, free_THW: Tensor) -> None:
         """Count some frames that follow on each other; ``free`` are their pieces' pixels."""
-        seen_T, row_T, column_T = (each.tolist() for each in corners(free_THW))
+        seen_T, row_T, column_T = (each.tolist() for each in _corners(free_THW))
         height_T, width_T = (free_THW.any(axis).sum(1).tolist() for axis in (2, 1))
         pixels_T = free_THW.sum((1, 2)).tolist()
         rewards, lives, actions = play.rewards_T.tolist(), play.lives_T.tolist(), play.actions_T.tolist()
@@ -307,15 +308,16 @@ class _Counts:
         if waited >= self.history or (waited and stay.losses):
             self.left.append(stay)
             return
-        self.others[0] += len(stay.early[0])
-        self.others[1] += stay.early[1]
+        self.others[0] += len(stay.early_rewards)
+        self.others[1] += stay.early_losses
         cell = stay.at[0] // CELL, stay.at[1] // CELL
         if waited:
             self.hidden[waited] += 1
             self.hides[cell] += 1
             self.others[0] += len(stay.rewards)
         else:  # what came in that step may be for a piece that is about to leave
-            follower.early = [reward for _, reward in stay.rewards], len(stay.losses)
+            follower.early_rewards = [reward for _, reward in stay.rewards]
+            follower.early_losses = len(stay.losses)
             self.steps[max(abs(follower.at[0] - stay.at[0]), abs(follower.at[1] - stay.at[1]))] += 1
 
     def enter(self, facts: Presence) -> None:
@@ -340,8 +342,8 @@ class _Counts:
         paid: dict[tuple[int, int], Counter[int]] = defaultdict(Counter)
         ones, followed, delays = [0, 0], [0, 0], (Counter[int](), Counter[int]())
         for stay in self.left:
-            rewards = [(0, reward) for reward in stay.early[0]] + stay.rewards
-            losses = [0] * stay.early[1] + stay.losses
+            rewards = [(0, reward) for reward in stay.early_rewards] + stay.rewards
+            losses = [0] * stay.early_losses + stay.losses
             cell = stay.at[0] // CELL, stay.at[1] // CELL
             leaves[cell] += 1
             paid[cell].update(reward for _, reward in rewards)

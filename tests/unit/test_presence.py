@@ -25,7 +25,7 @@ WAIT, LATE = 6, 2
 """Steps without a ball until the next one, and from the last sight of one to what it brings."""
 SERVES = ((20, 8), (40, 8))
 SHAPE = (64, 80)
-UP, DOWN = 0, 1
+UP = 0
 UNKNOWN = [-1, -1, -1, -1]
 
 
