@@ -13,14 +13,14 @@ P places of all bodies that it may hold.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rayatari.models.measured import Measured
+from rayatari.models.measured import Measured, RecordedPlay
 
 SIDE = 32
 """Longest side of a body, in pixels."""
@@ -32,6 +32,8 @@ AGREES = 0.5
 """Share of a body's pixels that must have been drawn for it to be put there."""
 HARDLY = 0.002
 """Share of the frames that may show less of a body than it is said to show at least."""
+EITHER = 0.98
+"""Share of the frames, at least, in which a lane shows a body or the ground wherever it goes on."""
 _AT_ONCE = 32
 _NONE = -1
 
@@ -71,16 +73,25 @@ class Bodies(Measured):
         self.register_buffer("always_K", torch.zeros(count, dtype=torch.long))
         self.lanes: list[Lane] = []
 
-    def measure(self, frames_NHW: Tensor) -> None:
-        """Find the bodies in recorded frames, classes uint8."""
+    def measure(self, frames_NHW: Tensor, chunks: Iterable[RecordedPlay]) -> None:
+        """Find the bodies in recorded frames, classes uint8, and see in recorded play how little of each is
+        shown.
+        """
         self.masks_KSS.zero_()
         self.facts_K6.fill_(_NONE)
         for k, (mask, facts) in zip(range(len(self.masks_KSS)), _found(frames_NHW), strict=False):
             self.masks_KSS[k, : mask.shape[0], : mask.shape[1]] = mask
             self.facts_K6[k] = torch.tensor(facts)
-            colour, _, top, bottom, left, right = facts
-            shown_N = (frames_NHW[:, top:bottom, left:right] == colour).sum((1, 2))
-            self.always_K[k] = shown_N.sort().values[int(HARDLY * len(shown_N))]
+        lanes = {tuple(facts) for facts in self.facts_K6.tolist() if facts[0] != _NONE}
+        shown: dict[tuple[int, ...], list[Tensor]] = {lane: [] for lane in lanes}
+        for play in chunks if lanes else ():
+            for (colour, _, top, bottom, left, right), counts in shown.items():
+                lane_THW = play.frames_THW[:, top:bottom, left:right]
+                counts.append((lane_THW == colour).sum((1, 2)))
+        for k, facts in enumerate(self.facts_K6.tolist()):
+            if seen := shown.get(tuple(facts)):
+                seen_N = torch.cat(seen).sort().values
+                self.always_K[k] = seen_N[int(HARDLY * len(seen_N))]
         self._read()
 
     def mend(self, frames_BHW: Tensor, before_BHW: Tensor) -> Tensor:
@@ -165,8 +176,24 @@ def _found(frames_NHW: Tensor) -> Iterator[tuple[Tensor, list[int]]]:
         box = lanes.setdefault(key, facts[2:].copy())
         for i in (0, 2):
             box[i], box[i + 1] = min(box[i], facts[2 + i]), max(box[i + 1], facts[3 + i])
+    for (colour, across, _), box in lanes.items():
+        _lengthen(box, 2 - across, frames_NHW, colour, ground)
     for _, mask, facts, across in kept:
         yield mask, [*facts[:2], *lanes[facts[0], across, facts[2 + across]]]
+
+
+def _lengthen(box: list[int], along: int, frames_NHW: Tensor, colour: int, ground: int) -> None:
+    """Let a lane go on as far as bodies come to be seen in part, as before a wall of their colour."""
+    for end, step in ((along, -1), (along + 1, 1)):
+        while 0 <= (beside := box[end] - (step < 0)) < frames_NHW.shape[1 + along // 2]:
+            across = slice(box[2 - along], box[3 - along])
+            where = (beside, across) if along == 0 else (across, beside)
+            line_NX = frames_NHW[:, *where]
+            own_NX, bare_NX = line_NX == colour, line_NX == ground
+            either = (own_NX | bare_NX).all(1).float().mean() >= EITHER
+            if not (either and own_NX.all(1).any() and bare_NX.all(1).any()):
+                break
+            box[end] += step
 
 
 def _pieces(

@@ -102,7 +102,7 @@ class NeuralGame:
     """B games that run in one batch of a network.
 
     A game is its last ``history`` frames, its last ``action_history`` actions, a noise generator and what
-    the model remembers of the comings and goings of its ball, a few numbers. Nothing is shared between games.
+    the model remembers of its ball and its score, a few numbers. Nothing is shared between games.
     """
 
     def __init__(
@@ -223,7 +223,9 @@ class NeuralGame:
             if game.earlier_M is not None:
                 self._earlier_BM[row] = game.earlier_M
         memories = [
-            self.model.recall(game.past_THW[None])[0] if game.memory_M is None else game.memory_M
+            self.model.recall(game.past_THW[None])[0]
+            if game.memory_M is None or len(game.memory_M) != self.model.memory
+            else game.memory_M
             for game in games
         ]
         self._memory_BM = torch.stack(memories).to(self.device)

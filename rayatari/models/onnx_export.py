@@ -23,7 +23,6 @@ from rayatari.checkpoint import load_bundle
 from rayatari.errors import UserError
 from rayatari.models.neural_game import KIND, REMEDY, START_FRAMES, GameModel, build_playable
 from rayatari.models.playable import PlayableWorld
-from rayatari.models.presence import MEMORY
 from rayatari.models.sampling import sample_step
 
 METADATA = "rayatari"
@@ -60,7 +59,7 @@ def load_step(folder: Path) -> tuple[GreedyStep, dict[str, Any]]:
     about = facts.to_json() | {
         "game": card.game, "revision": card.revision,
         "history": model.world.history, "action_history": model.earlier,
-        "memory": 0 if model.presence is None else MEMORY,
+        "memory": model.memory,
         "padded_shape": codec.padded_shape, "top": codec.top, "left": codec.left,
     }  # fmt: skip
     return GreedyStep(model.eval()), about

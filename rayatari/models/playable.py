@@ -17,10 +17,10 @@ from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.mover import Mover
 from rayatari.models.pieces import Pieces
-from rayatari.models.presence import BARRED, Presence
+from rayatari.models.presence import BARRED, MEMORY, Presence
 from rayatari.models.signs import Signs
 from rayatari.models.things import UNCLEAR, Ahead, carry_on, find_things, keep_flying, true_arrival
-from rayatari.models.tiles import Tiles
+from rayatari.models.tiles import Standing, Tiles
 from rayatari.models.windows import Lesson
 
 
@@ -150,47 +150,60 @@ class PlayableWorld(nn.Module):
             ahead = carry_on(present_BHW, things, arrival)
         return self.world.decoder.look(past_BTHW, ahead)
 
-    def strip(self, frames_BHW: Tensor, before_BHW: Tensor) -> tuple[Tensor, Tensor | None]:
+    @property
+    def memory(self) -> int:
+        """How many numbers it remembers of a game beside its past."""
+        return (0 if self.presence is None else MEMORY) + (self.signs is not None)
+
+    def strip(self, frames_BHW: Tensor, before_BHW: Tensor) -> tuple[Tensor, Standing | None]:
         """Frames that were drawn after the frames ``before``, classes uint8, without tiles; and which tiles
-        are there, bool (B, N).
+        are there.
 
         Bodies and pieces in them are whole. Small pieces are looked for where no tiles are, so that a ball at
         a wall stands as free as any other.
         """
         if self.bodies is not None:
             frames_BHW = self.bodies.mend(frames_BHW, before_BHW)
-        bare_BHW, there_BN = frames_BHW, None
+        bare_BHW, tiles = frames_BHW, None
         if self.tiles is not None:
-            bare_BHW, there_BN = self.tiles.lift(frames_BHW), self.tiles.there(frames_BHW, before_BHW)
+            bare_BHW, tiles = self.tiles.lift(frames_BHW), self.tiles.standing(frames_BHW, before_BHW)
             before_BHW = self.tiles.lift(before_BHW)
-        return bare_BHW if self.pieces is None else self.pieces.mend(bare_BHW, before_BHW), there_BN
+        return bare_BHW if self.pieces is None else self.pieces.mend(bare_BHW, before_BHW), tiles
 
     def dress(
-        self, bare_BHW: Tensor, there_BN: Tensor | None, before_BHW: Tensor, rewards_B: Tensor,
-        lives_B: Tensor,
-    ) -> Tensor:  # fmt: skip
-        """Frames as the game would show them, of what :meth:`strip` left and what the step brought."""
-        if self.tiles is not None and there_BN is not None:
-            bare_BHW = self.tiles.put(bare_BHW, there_BN)
-        if self.signs is not None:
-            bare_BHW = self.signs.mend(bare_BHW, before_BHW, rewards_B, lives_B)
-        return bare_BHW
+        self, bare_BHW: Tensor, tiles: Standing | None, before_BHW: Tensor, rewards_B: Tensor,
+        lives_B: Tensor, memory_BM: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Frames as the game would show them, of what :meth:`strip` left and what the step brought; and what
+        is remembered after it: what signs owe now in place of what they owed.
+        """
+        if self.tiles is not None and tiles is not None:
+            bare_BHW = self.tiles.put(bare_BHW, tiles.there_BN)
+        if self.signs is None:
+            return bare_BHW, memory_BM
+        shown_BHW, owed_B = self.signs.mend(bare_BHW, before_BHW, rewards_B, lives_B, memory_BM[:, -1])
+        return shown_BHW, torch.cat([memory_BM[:, :-1], owed_B[:, None]], 1)
 
-    def evidence(self, drawing: Drawing, bare_BHW: Tensor, there_BN: Tensor | None) -> Tensor:
+    def evidence(self, drawing: Drawing, bare_BHW: Tensor, tiles: Standing | None) -> Tensor:
         """How likely each pixel of what was drawn shows a piece, float (B, H, W): never where a tile is."""
         assert self.pieces is not None
         likely_BHW = drawing.evidence(self.pieces.colours_H)
-        if self.tiles is None or there_BN is None:
+        if self.tiles is None or tiles is None:
             return likely_BHW
-        return likely_BHW.masked_fill(self.tiles.put(bare_BHW, there_BN) != bare_BHW, BARRED)
+        return likely_BHW.masked_fill(self.tiles.put(bare_BHW, tiles.there_BN) != bare_BHW, BARRED)
 
     def recall(self, past_BTHW: Tensor) -> Tensor:
-        """What can be remembered of games beside their past, classes uint8, int64 (B, M); M may be 0."""
+        """What can be remembered of games beside their past, classes uint8, int64 (B, M); M may be 0.
+
+        It is what presence remembers, and what signs owe.
+        """
+        unknown_BM = torch.full((past_BTHW.shape[0], self.memory), -1, device=past_BTHW.device)
         if self.presence is None or self.pieces is None:
-            return torch.zeros(past_BTHW.shape[0], 0, dtype=torch.long, device=past_BTHW.device)
+            return unknown_BM
         frames_XHW = past_BTHW.flatten(0, 1)
         bare_XHW = frames_XHW if self.tiles is None else self.tiles.lift(frames_XHW)
-        return self.presence.recall(self.pieces.free(bare_XHW).unflatten(0, past_BTHW.shape[:2]))
+        known_BM = self.presence.recall(self.pieces.free(bare_XHW).unflatten(0, past_BTHW.shape[:2]))
+        return torch.cat([known_BM, unknown_BM[:, MEMORY:]], 1)
 
     def _taught_ahead(
         self, lesson: Lesson, past_BTHW: Tensor, actions_BM: Tensor

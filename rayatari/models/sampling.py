@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rayatari.models.decoder import Sight
 from rayatari.models.playable import PlayableWorld
+from rayatari.models.presence import MEMORY
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def draw_step(
     With ``lots`` the end of the game and the lives are drawn by their probabilities. When a lost ball costs
     its life depends on how it flies on where no frame shows it, so that in no single step this is likely.
     Lives are drawn only where a sign shows them and so keeps them from then on. Where presence knows what a
-    lost ball brings, that is what happens.
+    lost ball brings, and tiles what comes with one that goes, that is what happens.
     """
     mixed_BChw = model.mix(sight, model.world.quantizer.vectors(codes_BN), actions_BM)
     reward, done, lives = model.heads(mixed_BChw)
@@ -120,20 +121,23 @@ def draw_step(
     rewards_B, done_B = reward.argmax(-1), _outcome(done.flip(-1), lots_B) == 0
     keeps_lives = model.signs is not None and model.signs.tells_lives
     lives_B = _outcome(lives, lots_B if keeps_lives else None)
-    bare_BHW, there_BN = model.strip(drawing.frame(), present_BHW)
+    bare_BHW, tiles = model.strip(drawing.frame(), present_BHW)
     memory_BM = model.recall(present_BHW[:, None]) if memory_BM is None else memory_BM
     if model.presence is not None and model.pieces is not None:
         if lots_B is None:
             lots_B = torch.full_like(reward[:, 0], torch.nan)
         turn = model.presence.decide(
-            bare_BHW, rewards_B, memory_BM, actions_BM[:, -1], lots_B.to(bare_BHW.device),
-            partial(model.evidence, drawing, bare_BHW, there_BN), model.pieces,
+            bare_BHW, rewards_B, memory_BM[:, :MEMORY], actions_BM[:, -1], lots_B.to(bare_BHW.device),
+            partial(model.evidence, drawing, bare_BHW, tiles), model.pieces,
         )  # fmt: skip
-        bare_BHW, rewards_B, memory_BM = turn.frames_BHW, turn.rewards_B, turn.memory_BM
+        bare_BHW, rewards_B = turn.frames_BHW, turn.rewards_B
+        memory_BM = torch.cat([turn.memory_BM, memory_BM[:, MEMORY:]], 1)
         if model.signs is not None and keeps_lives and model.presence.tells_lives:
             lives_B = (model.signs.lives(present_BHW, lives_B) - turn.loses_B.long()).clamp(min=0)
             done_B = turn.loses_B & (lives_B == 0)
-    frames_BHW = model.dress(bare_BHW, there_BN, present_BHW, rewards_B, lives_B)
+    if model.tiles is not None and tiles is not None:
+        rewards_B = model.tiles.rewards(tiles, rewards_B)
+    frames_BHW, memory_BM = model.dress(bare_BHW, tiles, present_BHW, rewards_B, lives_B, memory_BM)
     if model.signs is not None:
         lives_B = torch.where(done_B, lives_B, model.signs.lives(frames_BHW, lives_B))
     return SampledStep(frames_BHW, rewards_B, done_B, lives_B, memory_BM)

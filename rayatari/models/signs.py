@@ -4,38 +4,23 @@ A digit that changes is drawn pixel by pixel from what may come next; half a 4 a
 the next frame goes on from there. Which places are signs, all pictures that each has, and which of them
 follow on which, is counted in recorded play. What is drawn there is replaced by the picture nearest to it
 that may follow on the one before. A sign that tells the lives shows those that are left, and so keeps them.
+A sign that turns with each reward counts it, by itself, at once or in the next step, as it was drawn; and one
+that turns in certain turns of another, as when a 9 becomes a 0, turns with these and no others.
 
 Shape suffixes beside those of ``frames``: N signs, A pictures of a sign, X pixels of its place.
 """
 
-import statistics
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from rayatari.models.bodies import labels
 from rayatari.models.measured import Measured, RecordedPlay
+from rayatari.models.sign_counts import NONE, PICTURES, SIDE, UNTOLD, SignCounts, sign_places
 
-SIDE = 24
-"""Longest side of a sign, in pixels."""
-PICTURES = 16
-"""Most pictures of a sign."""
 DIFFERS = 0.3
 """Share of what a change would alter that has to be altered in a picture that may not follow, to be one."""
-RESTS = 8
-"""Steps for which a sign's pictures stay at least, on the mean of each: what passes by is no sign."""
-UPHEAVAL = 0.2
-"""Share of the screen beyond which a change says nothing of places, as when a game begins."""
-TELLS = 0.9
-"""Share of the frames with a picture that have the same number of lives, at least, where it tells these; and
-of the times that a reward comes while it is shown in which it gives way alone, where it counts that."""
-LATE = 2
-"""Steps at the end of a recording whose rewards may show only after it."""
-UNTOLD = -1
 
 
 @dataclass(frozen=True)
@@ -52,7 +37,11 @@ class Sign:
     """Whether the first gives way to the second in a step with that reward, or right after it, bool; with
     reward 0 where no reward explains it."""
     sure_RA: Tensor
-    """Whether a picture always gives way when that reward comes, and no other sign's with it, bool."""
+    """Whether a picture always gives way when that reward comes, bool."""
+    leader: int
+    """The sign whose turns decide those of this one, by number; ``NONE`` where it does not follow one."""
+    carries_AA: Tensor
+    """Whether it turns as the leader's first picture gives way to the second, bool."""
     lives_A: Tensor
     """The lives that each picture tells, int64; ``UNTOLD`` where the sign tells something else."""
     tells_lives: bool
@@ -65,6 +54,9 @@ class Signs(Measured):
     pictures_NAX: Tensor
     turns_NRAA: Tensor
     sure_NRA: Tensor
+    leaders_N: Tensor
+    """The leader of each, int64."""
+    carries_NAA: Tensor
     lives_NA: Tensor
     facts_N5: Tensor
     """First and last + 1 row, first and last + 1 column of each place, and how many pictures; int64."""
@@ -74,6 +66,8 @@ class Signs(Measured):
         self.register_buffer("pictures_NAX", torch.zeros(count, PICTURES, SIDE * SIDE, dtype=torch.uint8))
         self.register_buffer("turns_NRAA", torch.zeros(count, rewards, PICTURES, PICTURES, dtype=torch.bool))
         self.register_buffer("sure_NRA", torch.zeros(count, rewards, PICTURES, dtype=torch.bool))
+        self.register_buffer("leaders_N", torch.full((count,), NONE))
+        self.register_buffer("carries_NAA", torch.zeros(count, PICTURES, PICTURES, dtype=torch.bool))
         self.register_buffer("lives_NA", torch.full((count, PICTURES), UNTOLD))
         self.register_buffer("facts_N5", torch.zeros(count, 5, dtype=torch.long))
         self.signs: list[Sign] = []
@@ -84,44 +78,69 @@ class Signs(Measured):
         ``chunks`` gives it in order, ``nothing`` is the index of no points among its rewards. It is called
         twice: first for the places, then for their pictures.
         """
-        for buffer in (self.pictures_NAX, self.turns_NRAA, self.sure_NRA, self.facts_N5):
+        for buffer in (self.pictures_NAX, self.turns_NRAA, self.sure_NRA, self.carries_NAA, self.facts_N5):
             buffer.zero_()
+        self.leaders_N.fill_(NONE)
         self.lives_NA.fill_(UNTOLD)
-        boxes = _places(play.frames_THW for play in chunks())
-        counted = [_Counted(box, nothing) for box in boxes]
+        boxes = sign_places(play.frames_THW for play in chunks())
+        counted = [SignCounts(box, nothing) for box in boxes]
         for play in chunks():
             for place in counted:
                 place.count(play)
         signs = sorted((place for place in counted if place.is_sign), key=lambda place: -place.changes)
-        for n, place in zip(range(len(self.facts_N5)), signs, strict=False):
+        signs = signs[: len(self.facts_N5)]
+        for n, place in enumerate(signs):
             place.enter(self.pictures_NAX[n], self.turns_NRAA[n], self.lives_NA[n], self.facts_N5[n])
-            others = {moment for other in signs if other is not place for moment in other.moments()}
-            for cause in place.sure(others):
+            for cause in place.sure():
                 self.sure_NRA[n][cause] = True
+        for n, place in enumerate(signs):
+            self._find_leader(n, place, signs[:n])  # which turns more often, and so comes first
         self._read()
 
-    def mend(self, frames_BHW: Tensor, before_BHW: Tensor, rewards_B: Tensor, lives_B: Tensor) -> Tensor:
-        """The same frames, classes uint8, with each sign showing a picture that may follow on the one before.
+    def _find_leader(self, n: int, place: SignCounts, others: Sequence[SignCounts]) -> None:
+        if self.sure_NRA[n].any() or self.lives_NA[n, 0] != UNTOLD:
+            return
+        for leader, other in enumerate(others):
+            if self.lives_NA[leader, 0] == UNTOLD and (turns := place.carries(other)):
+                self.leaders_N[n] = leader
+                for turn in turns:
+                    self.carries_NAA[n][turn] = True
 
-        A picture that always gives way when a reward comes does so with that reward, and with no other. Of
-        the others one that may follow stays. In place of one that may not comes the nearest of those that
-        follow in steps with that reward (indices ``rewards``); if there is none, or too little differs from
-        the one before, that stays. A sign that tells the lives shows the ``lives`` left after the step,
-        whatever was drawn, if that may follow. Where the one before is not known, nothing is done.
+    def mend(
+        self, frames_BHW: Tensor, before_BHW: Tensor, rewards_B: Tensor, lives_B: Tensor, owed_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The same frames, classes uint8, with each sign showing a picture that may follow on the one before;
+        and what signs owe after it, int64 (B,): 0 nothing, 1 and more the reward whose index is one less.
+
+        A sign that counts a reward turns with it, or in the step after it, where that was still ``owed``, as
+        it was drawn, and never else unless it is not known what was owed (-1); one that follows another turns
+        as that does. Of the others a picture that may follow stays. In place of one that may not comes the
+        nearest of those that follow in steps with that reward (indices ``rewards``); if there is none, or too
+        little differs from the one before, that stays. A sign that tells the lives shows the ``lives`` left
+        after the step, whatever was drawn, if that may follow. Where the picture before is not known, nothing
+        is done.
         """
+        steps: list[_Step] = []
+        owes_B = torch.zeros_like(owed_B)
         for sign in self.signs:
             drawn_BX, before_BX = (
                 frames[:, sign.rows, sign.columns].flatten(1) for frames in (frames_BHW, before_BHW)
             )
-            frames_BHW = frames_BHW.clone()
+            step = _step(drawn_BX, before_BX, torch.where(owed_B > 0, owed_B - 1, rewards_B), sign)
             if sign.tells_lives:
-                mended_BX = _kept(drawn_BX, before_BX, lives_B, sign)
+                step = step.keeping(lives_B, sign)
+            elif sign.leader != NONE:
+                step = step.following(steps[sign.leader], drawn_BX, sign)
             else:
-                mended_BX = _mended(drawn_BX, before_BX, rewards_B, sign)
-            frames_BHW[:, sign.rows, sign.columns] = mended_BX.view(
-                mended_BX.shape[0], -1, sign.columns.stop - sign.columns.start
+                step, now_owes_B = step.counting(rewards_B, owed_B, sign)
+                owes_B = torch.maximum(owes_B, now_owes_B)
+            steps.append(step)
+            shown_BX = torch.where(step.settled_B[:, None], sign.pictures_AX[step.next_B], drawn_BX)
+            frames_BHW = frames_BHW.clone()
+            frames_BHW[:, sign.rows, sign.columns] = shown_BX.view(
+                shown_BX.shape[0], -1, sign.columns.stop - sign.columns.start
             )
-        return frames_BHW
+        return frames_BHW, owes_B
 
     @property
     def tells_lives(self) -> bool:
@@ -146,17 +165,76 @@ class Signs(Measured):
                 place = slice(top, bottom), slice(left, right)
                 lives_A = self.lives_NA[n, :known]
                 tells_lives = lives_A[0].item() != UNTOLD
-                sure_RA = self.sure_NRA[n, :, :known]
+                sure_RA, leader = self.sure_NRA[n, :, :known], int(self.leaders_N[n])
                 self.signs.append(
-                    Sign(*place, pictures_AX, follows_AA, turns_RAA, sure_RA, lives_A, tells_lives)
+                    Sign(
+                        *place,
+                        pictures_AX,
+                        follows_AA,
+                        turns_RAA,
+                        sure_RA,
+                        leader,
+                        self.carries_NAA[n],
+                        lives_A,
+                        tells_lives,
+                    )
                 )
 
 
-def _kept(drawn_BX: Tensor, before_BX: Tensor, lives_B: Tensor, sign: Sign) -> Tensor:
+@dataclass(frozen=True)
+class _Step:
+    """One step of a sign in B games."""
+
+    known_B: Tensor
+    """Whether what it showed before is one of its pictures, bool."""
+    was_B: Tensor
+    """Which, int64."""
+    settled_B: Tensor
+    """Whether it shows one of them now, whatever was drawn, bool."""
+    next_B: Tensor
+    """Which."""
+    turned_B: Tensor
+    """Which it would show if it turned."""
+    differs_B: Tensor
+    """Whether it was drawn as if it did, bool."""
+
+    def keeping(self, lives_B: Tensor, sign: Sign) -> "_Step":
+        """Of a sign that tells the lives."""
+        tells_BA = (sign.lives_A == lives_B[:, None]) & sign.follows_AA[self.was_B]
+        next_B = torch.where(tells_BA.any(1), tells_BA.int().argmax(1), self.was_B)
+        return replace(self, settled_B=self.known_B, next_B=next_B)
+
+    def following(self, leader: "_Step", drawn_BX: Tensor, sign: Sign) -> "_Step":
+        """Of a sign that turns in certain turns of another."""
+        carries_B = sign.carries_AA[leader.was_B, leader.next_B]
+        others_BA = sign.follows_AA[self.was_B] & ~_one_hot(self.was_B, sign)
+        next_B = torch.where(carries_B & others_BA.any(1), _nearest(drawn_BX, others_BA, sign), self.was_B)
+        known_B = self.known_B & leader.known_B & leader.settled_B
+        return replace(
+            self, settled_B=self.settled_B | known_B, next_B=torch.where(known_B, next_B, self.next_B)
+        )
+
+    def counting(self, rewards_B: Tensor, owed_B: Tensor, sign: Sign) -> tuple["_Step", Tensor]:
+        """Of a sign that counts rewards, where it does; and what it owes after it."""
+        late_B = self.known_B & (owed_B > 0) & sign.sure_RA[(owed_B - 1).clamp(min=0), self.was_B]
+        paid_B = self.known_B & sign.sure_RA[rewards_B, self.was_B]
+        turns_B = late_B | (paid_B & self.differs_B)
+        owes_B = torch.where(paid_B & (late_B | ~turns_B), rewards_B + 1, 0)
+        counts_B = self.known_B & (owed_B >= 0) & sign.sure_RA.any(0)[self.was_B]
+        next_B = torch.where(counts_B, torch.where(turns_B, self.turned_B, self.was_B), self.next_B)
+        return replace(self, settled_B=self.settled_B | counts_B, next_B=next_B), owes_B
+
+
+def _step(drawn_BX: Tensor, before_BX: Tensor, rewards_B: Tensor, sign: Sign) -> _Step:
+    """Of any sign: what may follow stays as it was drawn."""
     known_B, was_B = _known(before_BX, sign)
-    tells_BA = (sign.lives_A == lives_B[:, None]) & sign.follows_AA[was_B]
-    next_B = torch.where(tells_BA.any(1), tells_BA.int().argmax(1), was_B)
-    return torch.where(known_B[:, None], sign.pictures_AX[next_B], drawn_BX)
+    fits_B = ((drawn_BX[:, None] == sign.pictures_AX).all(-1) & sign.follows_AA[was_B]).any(1)
+    turns_BA = sign.turns_RAA[rewards_B, was_B] & ~_one_hot(was_B, sign)
+    turned_B = torch.where(turns_BA.any(1), _nearest(drawn_BX, turns_BA, sign), was_B)
+    by_change_B = (sign.pictures_AX[turned_B] != before_BX).sum(1)
+    differs_B = (drawn_BX != before_BX).sum(1) >= (DIFFERS * by_change_B).clamp(min=1)
+    next_B = torch.where(differs_B, turned_B, was_B)
+    return _Step(known_B, was_B, known_B & ~fits_B, next_B, turned_B, differs_B)
 
 
 def _known(shown_BX: Tensor, sign: Sign) -> tuple[Tensor, Tensor]:
@@ -165,126 +243,11 @@ def _known(shown_BX: Tensor, sign: Sign) -> tuple[Tensor, Tensor]:
     return is_BA.any(1), is_BA.int().argmax(1)
 
 
-def _mended(drawn_BX: Tensor, before_BX: Tensor, rewards_B: Tensor, sign: Sign) -> Tensor:
-    known_B, was_B = _known(before_BX, sign)
+def _nearest(drawn_BX: Tensor, allowed_BA: Tensor, sign: Sign) -> Tensor:
+    """The picture that is most like what was drawn, of those allowed, int64 (B,)."""
     wrong_BA = (drawn_BX[:, None] != sign.pictures_AX).sum(-1)
-    fits_B = ((wrong_BA == 0) & sign.follows_AA[was_B]).any(1)
-    others_BA = torch.arange(len(sign.pictures_AX), device=was_B.device) != was_B[:, None]
-    turns_BA = sign.turns_RAA[rewards_B, was_B] & others_BA
-    nearest_B = wrong_BA.masked_fill(~turns_BA, SIDE * SIDE + 1).argmin(1)
-    by_change_B = (sign.pictures_AX[nearest_B] != before_BX).sum(1)
-    differs_B = (drawn_BX != before_BX).sum(1) >= DIFFERS * by_change_B
-    sure_B, counts_B = sign.sure_RA[rewards_B, was_B], sign.sure_RA.any(0)[was_B]
-    turns_B = turns_BA.any(1) & ((differs_B & ~counts_B) | sure_B)
-    next_B = torch.where(turns_B, nearest_B, was_B)
-    return torch.where((known_B & (counts_B | ~fits_B))[:, None], sign.pictures_AX[next_B], drawn_BX)
+    return wrong_BA.masked_fill(~allowed_BA, SIDE * SIDE + 1).argmin(1)
 
 
-class _Counted:
-    """The pictures of one place, as they come."""
-
-    def __init__(self, box: tuple[int, int, int, int], nothing: int) -> None:
-        self.box, self.nothing = box, nothing
-        self.pictures: dict[bytes, int] = {}
-        self.steps: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-        """When the second picture came after the first, by reward and these."""
-        self.earned: Counter[tuple[int, int]] = Counter()
-        """How often a reward came while a picture was shown."""
-        self.clock = 0
-        self.shown: Counter[int] = Counter()
-        self.entered: Counter[int] = Counter()
-        self.lives: dict[int, Counter[int]] = defaultdict(Counter)
-        self.full = False
-
-    @property
-    def is_sign(self) -> bool:
-        """Whether it shows more than one picture, but few, and most of them for a while."""
-        rests = [self.shown[number] / self.entered[number] for number in self.pictures.values()]
-        return not self.full and len(rests) > 1 and statistics.median(rests) >= RESTS
-
-    @property
-    def changes(self) -> int:
-        """How often one picture gave way to another."""
-        return len(self.moments())
-
-    def moments(self) -> list[int]:
-        """When one picture gave way to another."""
-        return [moment for moments in self.steps.values() for moment in moments]
-
-    def sure(self, others: set[int]) -> Iterator[tuple[int, int]]:
-        """Rewards and pictures that always give way with them, while no ``others`` do so."""
-        for (reward, first, _), moments in self.steps.items():
-            alone = sum(not others & {moment - 1, moment, moment + 1} for moment in moments)
-            if reward != self.nothing and alone >= TELLS * max(self.earned[reward, first], len(moments)):
-                yield reward, first
-
-    def count(self, play: RecordedPlay) -> None:
-        """Take in some frames that follow on each other."""
-        if self.full:
-            return
-        top, bottom, left, right = self.box
-        shown_TX = play.frames_THW[:, top:bottom, left:right].flatten(1)
-        turns = (shown_TX[1:] != shown_TX[:-1]).any(1).nonzero()[:, 0].tolist()
-        first, since = self._enter(shown_TX[0]), 0
-        for t in turns:
-            second = self._enter(shown_TX[t + 1])
-            self._rest(first, play.lives_T[since : t + 1], play.rewards_T[since : t + 1])
-            since = t + 1
-            earned = play.rewards_T[max(0, t - 1) : t + 1]
-            causes = [int(reward) for reward in earned if reward != self.nothing]
-            if causes or t:  # what came before the first step is not known
-                self.steps[causes[-1] if causes else self.nothing, first, second].append(self.clock + t)
-            first = second
-        self._rest(first, play.lives_T[since:], play.rewards_T[since:-LATE])
-        self.clock += len(shown_TX)
-        self.full = len(self.pictures) > PICTURES
-
-    def _rest(self, picture: int, lives_T: Tensor, rewards_T: Tensor) -> None:
-        """Count the frames of a picture that stays, and what comes meanwhile."""
-        self.shown[picture] += len(lives_T)
-        self.lives[picture].update(lives_T.tolist())
-        self.earned.update((reward, picture) for reward in rewards_T.tolist())
-
-    def _told(self) -> list[int]:
-        """The lives that each picture tells, or that they tell none."""
-        usual = [self.lives[number].most_common(1)[0] for number in range(len(self.pictures))]
-        sure = all(count >= TELLS * self.shown[number] for number, (_, count) in enumerate(usual))
-        told = [lives for lives, _ in usual]
-        return told if sure and len(set(told)) == len(told) else [UNTOLD] * len(told)
-
-    def _enter(self, shown_X: Tensor) -> int:
-        number = self.pictures.setdefault(shown_X.numpy().tobytes(), len(self.pictures))
-        self.entered[number] += 1
-        return number
-
-    def enter(self, pictures_AX: Tensor, turns_RAA: Tensor, lives_A: Tensor, facts_5: Tensor) -> None:
-        """Write down what was counted."""
-        for picture, number in self.pictures.items():
-            pixels_X = torch.frombuffer(bytearray(picture), dtype=torch.uint8)
-            pictures_AX[number, : len(pixels_X)] = pixels_X
-        for step in self.steps:
-            turns_RAA[step] = True
-        lives_A[: len(self.pictures)] = torch.tensor(self._told())
-        facts_5.copy_(torch.tensor([*self.box, len(self.pictures)]))
-
-
-def _places(chunks: Iterable[Tensor]) -> list[tuple[int, int, int, int]]:
-    """Boxes (top, bottom, left, right) around pixels that change and hang together, no larger than a sign."""
-    changes_HW = torch.zeros(())
-    for frames_THW in chunks:
-        changed_THW = frames_THW[1:] != frames_THW[:-1]
-        calm_T = changed_THW.float().mean((1, 2)) < UPHEAVAL
-        changes_HW = changes_HW + changed_THW[calm_T].sum(0)
-    if changes_HW.ndim == 0 or not changes_HW.any():
-        return []
-    # Pixels with one between them hang together, too: the strokes of a digit.
-    near_HW = F.max_pool2d((changes_HW > 0).float()[None], 3, 1, 1)[0] > 0
-    labels_HW = labels(near_HW.to(torch.uint8)[None])[0].masked_fill(changes_HW == 0, -1)
-    boxes = []
-    for label in labels_HW.unique().tolist():
-        rows, columns = (labels_HW == label).nonzero(as_tuple=True)
-        top, bottom = int(rows.min()), int(rows.max()) + 1
-        left, right = int(columns.min()), int(columns.max()) + 1
-        if label >= 0 and max(bottom - top, right - left) <= SIDE:
-            boxes.append((top, bottom, left, right))
-    return boxes
+def _one_hot(which_B: Tensor, sign: Sign) -> Tensor:
+    return torch.arange(len(sign.pictures_AX), device=which_B.device) == which_B[:, None]

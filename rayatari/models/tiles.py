@@ -3,14 +3,18 @@
 A decoder takes a brick away by halves, and what it leaves is copied from then on. Which tiles a game has is
 found in recorded play: neighbouring pixels that show either their colour or the ground, and always the same
 of the two. Of what is drawn there the majority decides whether a tile is there. One that has gone comes back
-only together with most of the others, as a new wall does.
+only together with most of the others, as a new wall does. It is counted, too, whether they go one at a time,
+and which reward comes with each; where no reward comes otherwise, a tile that goes decides it.
 
 Shape suffixes beside those of ``frames``: N tiles, X pixels of the largest.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rayatari.models.bodies import linked
@@ -32,6 +36,18 @@ ALONE = 0.1
 """Most times that a tile comes back without so many, for each time that it goes: what does so is none."""
 CRUMBS = 0.25
 """Most of a tile's pixels that are taken for something else, such as a ball, and left."""
+SURE = 0.98
+"""Share of what is seen, at least, that makes a rule."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The tiles of B games after a step."""
+
+    there_BN: Tensor
+    """Which are there, bool."""
+    gone_BN: Tensor
+    """Which have gone in the step, bool."""
 
 
 class Tiles(Measured):
@@ -41,38 +57,92 @@ class Tiles(Measured):
     """First and last + 1 row, first and last + 1 column, and class of each tile, int64."""
     ground: Tensor
     """The class that lies beneath, uint8."""
+    pays_N: Tensor
+    """The reward that comes with each as it goes, int64."""
+    nothing: Tensor
+    """Index of the reward that is none, int64."""
+    rules_2: Tensor
+    """Whether they go one at a time, and whether every reward comes with one that goes; bool."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
         self.width = width
         self.register_buffer("facts_N5", torch.zeros(count, 5, dtype=torch.long))
         self.register_buffer("ground", torch.zeros((), dtype=torch.uint8))
+        self.register_buffer("pays_N", torch.zeros(count, dtype=torch.long))
+        self.register_buffer("nothing", torch.zeros((), dtype=torch.long))
+        self.register_buffer("rules_2", torch.zeros(2, dtype=torch.bool))
         self._read()
 
-    def measure(self, frames_NHW: Tensor, chunks: Iterable[RecordedPlay]) -> None:
-        """Find the tiles in recorded frames, classes uint8, and see in recorded play whether they return."""
+    def measure(self, frames_NHW: Tensor, chunks: Iterable[RecordedPlay], nothing: int) -> None:
+        """Find the tiles in recorded frames, classes uint8, and see in recorded play whether they return and
+        what comes as they go; ``nothing`` is the index of the reward that is none.
+        """
         self.facts_N5.zero_()
         self.ground.fill_(int(frames_NHW.flatten().bincount().argmax()))
         found = list(_rectangles(frames_NHW, int(self.ground)))
         pixels_NX, real_NX = _pixels(found, self.width)
         colours_N = torch.tensor([facts[4] for facts in found], dtype=torch.uint8)
-        goes_N, alone_N = torch.zeros(2, len(found), dtype=torch.long)
+        alone_N = torch.zeros(len(found), dtype=torch.long)
+        steps: list[tuple[list[int], int]] = []
         for play in chunks:
             there_TN = _share(play.frames_THW, pixels_NX, real_NX, colours_N) >= 0.5
-            goes_N += (there_TN[:-1] & ~there_TN[1:]).sum(0)
-            comes_TN = ~there_TN[:-1] & there_TN[1:]
+            gone_TN, comes_TN = there_TN[:-1] & ~there_TN[1:], ~there_TN[:-1] & there_TN[1:]
             alone_N += comes_TN[comes_TN.sum(1) < TOGETHER * len(found)].sum(0)
-        kept_N = (goes_N > 0) & (alone_N <= ALONE * goes_N)
-        kept = [facts for facts, keep in zip(found, kept_N.tolist(), strict=True) if keep]
-        for n, facts in zip(range(len(self.facts_N5)), kept, strict=False):
-            self.facts_N5[n] = torch.tensor(facts)
+            eventful_T = gone_TN.any(1) | (play.rewards_T != nothing)
+            steps += [
+                (gone_TN[t].nonzero()[:, 0].tolist(), int(play.rewards_T[t]))
+                for t in eventful_T.nonzero()[:, 0].tolist()
+            ]
+        goes = Counter(n for gone, _ in steps for n in gone)
+        kept = [n for n, alone in enumerate(alone_N.tolist()) if goes[n] and alone <= ALONE * goes[n]]
+        kept = kept[: len(self.facts_N5)]
+        for place, n in enumerate(kept):
+            self.facts_N5[place] = torch.tensor(found[n])
+        self._count(steps, kept, nothing)
         self._read()
 
-    def there(self, frames_BHW: Tensor, before_BHW: Tensor) -> Tensor:
-        """Which tiles are there after what the frames before showed, bool (B, N)."""
-        now_BN, were_BN = (self._shares(frames) >= 0.5 for frames in (frames_BHW, before_BHW))
+    def standing(self, frames_BHW: Tensor, before_BHW: Tensor) -> Standing:
+        """The tiles that are there after what the frames before showed.
+
+        Where they go one at a time, of several that would that of which least was drawn does.
+        """
+        shown_BN, were_BN = self._shares(frames_BHW), self._shares(before_BHW) >= 0.5
+        now_BN = shown_BN >= 0.5
         together_B = (now_BN & ~were_BN).sum(1) >= TOGETHER * len(self.colours_N)
-        return now_BN & (were_BN | together_B[:, None])
+        there_BN = now_BN & (were_BN | together_B[:, None])
+        gone_BN = were_BN & ~there_BN
+        if self.go_singly:
+            least_BN = F.one_hot(shown_BN.masked_fill(~gone_BN, 2.0).argmin(1), shown_BN.shape[1]) > 0
+            there_BN = there_BN | (gone_BN & ~least_BN)
+            gone_BN = gone_BN & least_BN
+        return Standing(there_BN, gone_BN)
+
+    def rewards(self, standing: Standing, rewards_B: Tensor) -> Tensor:
+        """The rewards that come with tiles that go, where nothing else brings any; else those given."""
+        if not self.tell_rewards:
+            return rewards_B
+        paid_B = self.known_pays_N[standing.gone_BN.int().argmax(1)]
+        return torch.where(standing.gone_BN.any(1), paid_B, self.nothing)
+
+    def _count(self, steps: list[tuple[list[int], int]], kept: list[int], nothing: int) -> None:
+        """Write down what comes with tiles that go; ``steps`` are those found that go, and the reward."""
+        place = {n: number for number, n in enumerate(kept)}
+        events = [([place[n] for n in gone if n in place], reward) for gone, reward in steps]
+        goes = [gone for gone, _ in events if gone]
+        single = [(gone[0], reward) for gone, reward in events if len(gone) == 1]
+        paid = [Counter(reward for n, reward in single if n == number) for number in range(len(kept))]
+        self.nothing.fill_(nothing)
+        self.pays_N.fill_(nothing)
+        for number, rewards in enumerate(paid):
+            if rewards:
+                self.pays_N[number] = rewards.most_common(1)[0][0]
+        singly = len(single) >= SURE * len(goes)
+        as_said = [reward for n, reward in single if reward == self.pays_N[n]]
+        earned = sum(reward != nothing for _, reward in events)
+        explained = sum(reward != nothing for reward in as_said)
+        tells = singly and len(as_said) >= SURE * len(single) and explained >= SURE * max(1, earned)
+        self.rules_2.copy_(torch.tensor([singly and bool(single), tells]))
 
     def lift(self, frames_BHW: Tensor) -> Tensor:
         """The same frames, classes uint8, without any tile, whole or torn; other things stay there."""
@@ -98,6 +168,8 @@ class Tiles(Measured):
         device = self.facts_N5.device
         self.pixels_NX, self.real_NX = (part.to(device) for part in _pixels(facts, self.width))
         self.colours_N = torch.tensor([each[4] for each in facts], dtype=torch.uint8, device=device)
+        self.known_pays_N = self.pays_N[: len(facts)]
+        self.go_singly, self.tell_rewards = self.rules_2.tolist()
 
 
 def _pixels(found: list[list[int]], width: int) -> tuple[Tensor, Tensor]:

@@ -91,17 +91,18 @@ class MapperTask(StageTask):
             take_over(model, begun)
             if world.decoder.choice is not None and "world.decoder.choice.offsets_M2" not in begun:
                 world.decoder.choice.offsets_M2.copy_(self.measured_moves())
+        nothing = info.reward_values.index(0)
         if model.bodies is not None and "bodies.always_K" not in begun:
-            model.bodies.measure(self.measured_frames(FRAMES_MEASURED))
+            model.bodies.measure(self.measured_frames(FRAMES_MEASURED), self.recorded_play())
         if model.pieces is not None and "pieces.facts_K6" not in begun:
             model.pieces.measure(self.measured_frames(FRAMES_FOR_PIECES))
-        if model.tiles is not None and "tiles.facts_N5" not in begun:
-            model.tiles.measure(self.measured_frames(FRAMES_FOR_TILES), self.recorded_play())
+        if model.tiles is not None and "tiles.pays_N" not in begun:
+            model.tiles.measure(self.measured_frames(FRAMES_FOR_TILES), self.recorded_play(), nothing)
         if model.presence is not None and model.pieces is not None and "presence.facts_4" not in begun:
             play = islice(self.recorded_play(), CHUNKS_FOR_PRESENCE)
-            model.presence.measure(play, info.reward_values.index(0), model.pieces, model.tiles)
-        if model.signs is not None and "signs.sure_NRA" not in begun:
-            model.signs.measure(self.recorded_play, info.reward_values.index(0))
+            model.presence.measure(play, nothing, model.pieces, model.tiles)
+        if model.signs is not None and "signs.leaders_N" not in begun:
+            model.signs.measure(self.recorded_play, nothing)
         if model.mover is not None and (found := mover_weights(self.config)):
             model.mover.load_state_dict(found)
         attach_perception(world, self.config)

@@ -8,6 +8,7 @@ from torch import Tensor
 from worlds import WORLD, small_playable
 
 from rayatari.models.bodies import Bodies
+from rayatari.models.measured import RecordedPlay
 from rayatari.models.playable import PlayableWorld
 from rayatari.models.sampling import sample_step
 
@@ -30,8 +31,21 @@ def played(*widths: int) -> Tensor:
 
 
 def known(*widths: int) -> Bodies:
+    return measured(played(*widths))
+
+
+def before_a_wall_of_its_colour() -> Tensor:
+    """Play in which the paddle comes to be hidden by the wall to its right, and cannot be told from it."""
+    frames = torch.stack([screen(4 + 3 * t) for t in range(24)])
+    frames[:, 50:54, 76:] = INK
+    return frames
+
+
+def measured(frames: Tensor) -> Bodies:
+    """Bodies of what was played."""
+    steps = torch.zeros(len(frames), dtype=torch.long)
     bodies = Bodies(4)
-    bodies.measure(played(*widths))
+    bodies.measure(frames, [RecordedPlay(frames, steps[1:], steps, steps[1:])])
     return bodies
 
 
@@ -62,8 +76,7 @@ def test_a_torn_body_is_shown_whole_where_most_of_it_was_drawn(paddle: int) -> N
 
 
 def test_columns_slide_as_rows_do() -> None:
-    bodies = Bodies(4)
-    bodies.measure(played(12).transpose(1, 2))
+    bodies = measured(played(12).transpose(1, 2))
     assert torch.equal(mended(bodies, torn(screen(30), 35).T), screen(30).T)
 
 
@@ -81,6 +94,15 @@ def test_columns_slide_as_rows_do() -> None:
 )
 def test_what_the_game_may_show_and_what_says_too_little_is_left_alone(frame: Tensor) -> None:
     assert torch.equal(mended(known(12, 8), frame), frame)
+
+
+def test_a_body_is_whole_as_far_as_the_wall_whose_colour_it_has() -> None:
+    frames = before_a_wall_of_its_colour()
+    bodies = measured(frames)
+    [lane] = bodies.lanes
+    assert (lane.columns, lane.always) == (slice(4, 76), 12)
+    for frame in frames[-4:]:
+        assert torch.equal(mended(bodies, frame, before=frames[-5]), frame)
 
 
 def test_of_two_sizes_the_one_is_shown_that_fits_better() -> None:
@@ -106,8 +128,7 @@ def test_one_that_is_always_there_stays_where_it_was_when_it_is_not_drawn() -> N
 
 def test_one_that_may_be_missing_is_not_missed() -> None:
     lost = torn(screen(23), *range(4, 76))
-    bodies = Bodies(4)
-    bodies.measure(torch.cat([played(12), lost[None]]))
+    bodies = measured(torch.cat([played(12), lost[None]]))
     assert bodies.lanes
     assert torch.equal(mended(bodies, lost, before=screen(23)), lost)
 
@@ -139,7 +160,7 @@ def test_a_game_shows_its_bodies_whole() -> None:
     frames = torch.zeros(20, 224, 160, dtype=torch.uint8)
     for t in range(20):
         frames[t, 100:104, 10 + 3 * t : 22 + 3 * t] = 1
-    model.bodies.measure(frames)
+    model.bodies.measure(frames, [])
     past = frames[7:8, None].repeat(1, 4, 1, 1)
     past[..., 100:104, 35:37] = 0
     actions = torch.zeros(1, model.earlier + 1, dtype=torch.long)

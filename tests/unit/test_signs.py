@@ -11,10 +11,12 @@ from worlds import WORLD, small_playable
 
 from rayatari.models.measured import RecordedPlay
 from rayatari.models.sampling import draw_step, sample_codes, sample_step
-from rayatari.models.signs import PICTURES, RESTS, UNTOLD, Signs
+from rayatari.models.sign_counts import PICTURES, RESTS, UNTOLD
+from rayatari.models.signs import Signs
 
 INK, BALL = 2, 3
 NOTHING, POINT = 0, 1
+UNKNOWN, EVEN, OWED = -1, 0, 1 + POINT
 DIGITS = {
     digit: torch.tensor([[int(p) for p in row] for row in rows.split()], dtype=torch.uint8) * INK
     for digit, rows in enumerate(
@@ -74,8 +76,17 @@ def uncounted() -> Signs:
 def mended(
     drawn: Tensor, before: Tensor, reward: int = NOTHING, lives: int = 3, signs: Signs | None = None
 ) -> Tensor:
-    rewards, left = torch.tensor([reward]), torch.tensor([lives])
-    return (signs or known()).mend(drawn[None], before[None], rewards, left)[0]
+    return counted(drawn, before, reward, lives=lives, signs=signs)[0]
+
+
+def counted(
+    drawn: Tensor, before: Tensor, reward: int = NOTHING, owed: int = EVEN, lives: int = 3,
+    signs: Signs | None = None,
+) -> tuple[Tensor, int]:  # fmt: skip
+    """The frame, and what is owed after it."""
+    given = (torch.tensor([number]) for number in (reward, lives, owed))
+    frames, owes = (signs or known()).mend(drawn[None], before[None], *given)
+    return frames[0], int(owes)
 
 
 def blurred(first: int, second: int) -> Tensor:
@@ -119,9 +130,54 @@ def test_a_digit_that_stays_is_shown_as_drawn() -> None:
         assert torch.equal(mended(drawn, screen(1, 3)), drawn)
 
 
-def test_a_digit_that_counts_points_turns_with_each_whatever_was_drawn_and_never_without() -> None:
-    assert torch.equal(mended(screen(1, 3), screen(1, 3), POINT), screen(2, 3))
+def test_a_digit_that_counts_points_turns_at_once_or_a_step_late_as_drawn() -> None:
+    shown, owed = counted(screen(2, 3), screen(1, 3), POINT)
+    assert torch.equal(shown, screen(2, 3)) and owed == EVEN
+    shown, owed = counted(screen(1, 3), screen(1, 3), POINT)
+    assert torch.equal(shown, screen(1, 3)) and owed == OWED
+    shown, owed = counted(screen(1, 3), screen(1, 3), NOTHING, owed=OWED)
+    assert torch.equal(shown, screen(2, 3)) and owed == EVEN
+
+
+def test_a_digit_that_counts_points_loses_none_of_two_that_come_at_once() -> None:
+    shown, owed = counted(screen(1, 3), screen(1, 3), POINT, owed=OWED)
+    assert torch.equal(shown, screen(2, 3)) and owed == OWED
+
+
+def test_a_digit_that_counts_points_never_turns_without() -> None:
+    assert counted(screen(2, 3), screen(1, 3), NOTHING)[1] == EVEN
     assert torch.equal(mended(screen(2, 3), screen(1, 3), NOTHING), screen(1, 3))
+
+
+def test_it_turns_as_drawn_where_it_is_not_known_what_it_owes() -> None:
+    shown, owed = counted(screen(2, 3), screen(1, 3), NOTHING, owed=UNKNOWN)
+    assert torch.equal(shown, screen(2, 3)) and owed == EVEN
+
+
+def test_the_next_digit_turns_as_the_first_begins_anew_and_only_then() -> None:
+    signs = Signs(4, rewards=2)
+    signs.measure(two_digits, NOTHING)
+    ones, tens = (tally(9), tally(10)), (tally(11), tally(12))
+    for (before, after), drawn in ((ones, tally(9)), (ones, tally(0)), (tens, tally(2))):
+        shown, _ = counted(drawn, before, owed=OWED, signs=signs)
+        assert torch.equal(shown, after)
+
+
+def tally(points: int) -> Tensor:
+    """Classes (64, 80): how often ten points were scored on the left, by the length of a bar, ones on the
+    right."""
+    frame = torch.zeros(64, 80, dtype=torch.uint8)
+    frame[2:7, 10 : 11 + points // 10] = frame[2:7, 40 : 41 + points % 10] = INK
+    return frame
+
+
+def two_digits() -> Iterator[RecordedPlay]:
+    """A game of thirty points."""
+    steps = 30 * RESTS
+    frames = torch.stack([tally(t // RESTS) for t in range(steps)])
+    rewards = torch.tensor([POINT if (t + 1) % RESTS == 0 else NOTHING for t in range(steps - 1)])
+    still = torch.zeros(steps, dtype=torch.long)
+    yield RecordedPlay(frames, rewards, still, still[1:])
 
 
 def test_a_digit_that_does_not_count_by_itself_may_follow_as_drawn() -> None:
@@ -174,11 +230,11 @@ def test_games_of_a_batch_are_mended_each_for_itself_and_saved_signs_are_those_c
     again.load_state_dict(signs.state_dict())
     drawn = torch.stack([blurred(1, 2), blurred(1, 2), screen(2, 3)])
     before, rewards = torch.stack([screen(1, 3)] * 3), torch.tensor([NOTHING, POINT, NOTHING])
-    lives = torch.tensor([3, 3, 3])
+    lives, nothing_owed = torch.tensor([3, 3, 3]), torch.full((3,), EVEN)
     for found in (signs, again):
-        shown = found.mend(drawn, before, rewards, lives)
+        shown, _ = found.mend(drawn, before, rewards, lives, nothing_owed)
         assert torch.equal(shown, torch.stack([screen(1, 3), screen(2, 3), screen(1, 3)]))
-    assert torch.equal(Signs(4, rewards=2).mend(drawn, before, rewards, lives), drawn)
+    assert torch.equal(Signs(4, rewards=2).mend(drawn, before, rewards, lives, nothing_owed)[0], drawn)
 
 
 def test_a_game_shows_nothing_else_in_a_signs_place() -> None:
@@ -193,7 +249,10 @@ def test_a_game_shows_nothing_else_in_a_signs_place() -> None:
     shown = sample_step(model, past, actions).frames_BHW
     signs, model.signs = model.signs, None
     drawn = sample_step(model, past, actions)
-    assert torch.equal(shown, signs.mend(drawn.frames_BHW, past[:, -1], drawn.rewards_B, drawn.lives_B))
+    mended, _ = signs.mend(
+        drawn.frames_BHW, past[:, -1], drawn.rewards_B, drawn.lives_B, torch.tensor([UNKNOWN])
+    )
+    assert torch.equal(shown, mended)
     assert (shown != drawn.frames_BHW)[:, 100:108, 40:48].any()
     assert len(shown[:, 100:108, 40:48].unique()) == 1
 
