@@ -22,6 +22,8 @@ class RecordedPlay:
     """Indices of the actions of the T - 1 steps, int64."""
     begins: bool = False
     """Whether a game begins with the first frame."""
+    ends: bool = False
+    """Whether the last step ends the game."""
 
 
 class Measured(nn.Module, ABC):

@@ -137,6 +137,8 @@ def draw_step(
             done_B = turn.loses_B & (lives_B == 0)
     if model.tiles is not None and tiles is not None:
         rewards_B = model.tiles.rewards(tiles, rewards_B)
+    if model.signs is not None and model.signs.tell_end:
+        done_B = model.signs.ends(present_BHW, rewards_B)
     frames_BHW, memory_BM = model.dress(bare_BHW, tiles, present_BHW, rewards_B, lives_B, memory_BM)
     if model.signs is not None:
         lives_B = torch.where(done_B, lives_B, model.signs.lives(frames_BHW, lives_B))

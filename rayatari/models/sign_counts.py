@@ -59,6 +59,11 @@ class SignCounts:
         """When one picture gave way to another."""
         return [moment for moments in self.steps.values() for moment in moments]
 
+    def number(self, frame_HW: Tensor) -> int:
+        """The picture that a frame shows, ``NONE`` where it is none that was counted."""
+        top, bottom, left, right = self.box
+        return self.pictures.get(frame_HW[top:bottom, left:right].flatten().numpy().tobytes(), NONE)
+
     def sure(self) -> Iterator[tuple[int, int]]:
         """Rewards and pictures that always give way with them."""
         turned: Counter[int] = Counter()

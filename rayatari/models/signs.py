@@ -5,11 +5,13 @@ the next frame goes on from there. Which places are signs, all pictures that eac
 follow on which, is counted in recorded play. What is drawn there is replaced by the picture nearest to it
 that may follow on the one before. A sign that tells the lives shows those that are left, and so keeps them.
 A sign that turns with each reward counts it, by itself, at once or in the next step, as it was drawn; and one
-that turns in certain turns of another, as when a 9 becomes a 0, turns with these and no others.
+that turns in certain turns of another, as when a 9 becomes a 0, turns with these and no others. Where games
+always end with a reward at certain pictures of two such signs, such as a 2 and a 0, they do.
 
 Shape suffixes beside those of ``frames``: N signs, A pictures of a sign, X pixels of its place.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,10 +19,12 @@ import torch
 from torch import Tensor
 
 from rayatari.models.measured import Measured, RecordedPlay
-from rayatari.models.sign_counts import NONE, PICTURES, SIDE, UNTOLD, SignCounts, sign_places
+from rayatari.models.sign_counts import NONE, PICTURES, SIDE, TELLS, UNTOLD, SignCounts, sign_places
 
 DIFFERS = 0.3
 """Share of what a change would alter that has to be altered in a picture that may not follow, to be one."""
+ENDS = 3
+"""Times that a game has to end so, at least, to do it always."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Sign:
     """The sign whose turns decide those of this one, by number; ``NONE`` where it does not follow one."""
     carries_AA: Tensor
     """Whether it turns as the leader's first picture gives way to the second, bool."""
+    ends_RAA: Tensor
+    """Whether the game ends with that reward while the leader shows the first picture and this one the
+    second, bool."""
     lives_A: Tensor
     """The lives that each picture tells, int64; ``UNTOLD`` where the sign tells something else."""
     tells_lives: bool
@@ -57,6 +64,7 @@ class Signs(Measured):
     leaders_N: Tensor
     """The leader of each, int64."""
     carries_NAA: Tensor
+    ends_NRAA: Tensor
     lives_NA: Tensor
     facts_N5: Tensor
     """First and last + 1 row, first and last + 1 column of each place, and how many pictures; int64."""
@@ -68,6 +76,7 @@ class Signs(Measured):
         self.register_buffer("sure_NRA", torch.zeros(count, rewards, PICTURES, dtype=torch.bool))
         self.register_buffer("leaders_N", torch.full((count,), NONE))
         self.register_buffer("carries_NAA", torch.zeros(count, PICTURES, PICTURES, dtype=torch.bool))
+        self.register_buffer("ends_NRAA", torch.zeros(count, rewards, PICTURES, PICTURES, dtype=torch.bool))
         self.register_buffer("lives_NA", torch.full((count, PICTURES), UNTOLD))
         self.register_buffer("facts_N5", torch.zeros(count, 5, dtype=torch.long))
         self.signs: list[Sign] = []
@@ -78,15 +87,19 @@ class Signs(Measured):
         ``chunks`` gives it in order, ``nothing`` is the index of no points among its rewards. It is called
         twice: first for the places, then for their pictures.
         """
-        for buffer in (self.pictures_NAX, self.turns_NRAA, self.sure_NRA, self.carries_NAA, self.facts_N5):
+        for buffer in self.buffers():
             buffer.zero_()
         self.leaders_N.fill_(NONE)
         self.lives_NA.fill_(UNTOLD)
         boxes = sign_places(play.frames_THW for play in chunks())
         counted = [SignCounts(box, nothing) for box in boxes]
+        rewarded: list[tuple[int, bool, list[int]]] = []  # which, whether the game ended, what was shown
         for play in chunks():
             for place in counted:
                 place.count(play)
+            for t in (play.rewards_T != nothing).nonzero()[:, 0].tolist():
+                shown = [place.number(play.frames_THW[t]) for place in counted]
+                rewarded.append((int(play.rewards_T[t]), play.ends and t == len(play.rewards_T) - 1, shown))
         signs = sorted((place for place in counted if place.is_sign), key=lambda place: -place.changes)
         signs = signs[: len(self.facts_N5)]
         for n, place in enumerate(signs):
@@ -95,6 +108,9 @@ class Signs(Measured):
                 self.sure_NRA[n][cause] = True
         for n, place in enumerate(signs):
             self._find_leader(n, place, signs[:n])  # which turns more often, and so comes first
+        for n, leader in enumerate(self.leaders_N.tolist()):
+            if leader != NONE:
+                self._find_ends(n, rewarded, counted.index(signs[leader]), counted.index(signs[n]))
         self._read()
 
     def _find_leader(self, n: int, place: SignCounts, others: Sequence[SignCounts]) -> None:
@@ -105,6 +121,16 @@ class Signs(Measured):
                 self.leaders_N[n] = leader
                 for turn in turns:
                     self.carries_NAA[n][turn] = True
+
+    def _find_ends(
+        self, n: int, rewarded: list[tuple[int, bool, list[int]]], leader: int, follower: int
+    ) -> None:
+        """Write down with which rewards and pictures games end, of all steps that brought rewards."""
+        often: dict[tuple[int, int, int], list[bool]] = defaultdict(list)
+        for reward, ended, shown in rewarded:
+            often[reward, shown[leader], shown[follower]].append(ended)
+        for where, ends in often.items():
+            self.ends_NRAA[n][where] = sum(ends) >= max(ENDS, TELLS * len(ends)) and NONE not in where
 
     def mend(
         self, frames_BHW: Tensor, before_BHW: Tensor, rewards_B: Tensor, lives_B: Tensor, owed_B: Tensor
@@ -143,6 +169,21 @@ class Signs(Measured):
         return frames_BHW, owes_B
 
     @property
+    def tell_end(self) -> bool:
+        """Whether they tell when a game ends."""
+        return any(bool(sign.ends_RAA.any()) for sign in self.signs)
+
+    def ends(self, before_BHW: Tensor, rewards_B: Tensor) -> Tensor:
+        """Whether games end with these rewards after what the frames before showed, bool (B,)."""
+        ends_B = torch.zeros_like(rewards_B, dtype=torch.bool)
+        seen = [_known(before_BHW[:, sign.rows, sign.columns].flatten(1), sign) for sign in self.signs]
+        for (known_B, was_B), sign in zip(seen, self.signs, strict=True):
+            if sign.leader != NONE:
+                leader_known_B, leader_was_B = seen[sign.leader]
+                ends_B = ends_B | (known_B & leader_known_B & sign.ends_RAA[rewards_B, leader_was_B, was_B])
+        return ends_B
+
+    @property
     def tells_lives(self) -> bool:
         """Whether one of them tells the lives."""
         return any(sign.tells_lives for sign in self.signs)
@@ -175,6 +216,7 @@ class Signs(Measured):
                         sure_RA,
                         leader,
                         self.carries_NAA[n],
+                        self.ends_NRAA[n],
                         lives_A,
                         tells_lives,
                     )

@@ -107,6 +107,7 @@ class StageTask:
                 torch.from_numpy(chunk.lives.astype(np.int64)),
                 torch.from_numpy(chunk.actions.astype(np.int64)),
                 begins=chunk.start_step == chunk.context,
+                ends=bool(chunk.terminated[-1]),
             )
 
     def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:

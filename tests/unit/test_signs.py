@@ -12,7 +12,7 @@ from worlds import WORLD, small_playable
 from rayatari.models.measured import RecordedPlay
 from rayatari.models.sampling import draw_step, sample_codes, sample_step
 from rayatari.models.sign_counts import PICTURES, RESTS, UNTOLD
-from rayatari.models.signs import Signs
+from rayatari.models.signs import ENDS, Signs
 
 INK, BALL = 2, 3
 NOTHING, POINT = 0, 1
@@ -163,6 +163,14 @@ def test_the_next_digit_turns_as_the_first_begins_anew_and_only_then() -> None:
         assert torch.equal(shown, after)
 
 
+def test_a_game_ends_with_the_point_that_always_ended_it() -> None:
+    signs = Signs(4, rewards=2)
+    signs.measure(lambda: [replace(play, ends=True) for play in [*two_digits()] * ENDS], NOTHING)
+    assert signs.tell_end and not known().tell_end
+    before, rewards = torch.stack([tally(28), tally(29), tally(29)]), torch.tensor([POINT, POINT, NOTHING])
+    assert signs.ends(before, rewards).tolist() == [False, True, False]
+
+
 def tally(points: int) -> Tensor:
     """Classes (64, 80): how often ten points were scored on the left, by the length of a bar, ones on the
     right."""
@@ -172,9 +180,9 @@ def tally(points: int) -> Tensor:
 
 
 def two_digits() -> Iterator[RecordedPlay]:
-    """A game of thirty points."""
-    steps = 30 * RESTS
-    frames = torch.stack([tally(t // RESTS) for t in range(steps)])
+    """A game of thirty points, the last of which is never shown."""
+    steps = 30 * RESTS + 1
+    frames = torch.stack([tally(min(29, t // RESTS)) for t in range(steps)])
     rewards = torch.tensor([POINT if (t + 1) % RESTS == 0 else NOTHING for t in range(steps - 1)])
     still = torch.zeros(steps, dtype=torch.long)
     yield RecordedPlay(frames, rewards, still, still[1:])
