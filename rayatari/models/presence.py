@@ -31,13 +31,18 @@ WAITS = 33
 """Lengths of an absence that are told apart; the last stands for all longer ones."""
 ENTRANCES, DELAYS, CELL = 64, 16, 16
 """Most places where pieces come, delays of what follows an absence, and pixels of a cell's side."""
-MEMORY = 5
+MEMORY = 6
 """Numbers remembered of a game: steps since a piece was seen, its row and column then, steps until the reward
-and until the loss of a life that it left behind; -1 for what is not known or due."""
+and until the loss of a life that it left behind, -1 for what is not known or due; and how much it has hidden
+of late."""
 HIDES = 0.9
 """Share of the times that a piece hides which are no longer than the longest that is allowed."""
 LEAVES = 0.05
 """Share of the times that a piece is gone from a cell, at least, in which it has left, where it may."""
+REST = 4
+"""Steps of being seen that make up for hiding once; the rest is how much a piece has hidden of late."""
+OFTEN = 0.99
+"""Share of the times that a piece hides before which it had hidden no more of late than is allowed."""
 SURE = 0.9
 """Share of what is seen, at least, that makes a rule."""
 BARRED = -1e4
@@ -80,7 +85,8 @@ class Presence(Measured):
     facts_4: Tensor
     """Steps that a piece hides at most; how far it comes in a step; whether there is no other reward, and no
     other loss of a life than such as follow on a piece that leaves; int64."""
-
+    of_late: Tensor
+    """How much a piece may have hidden of late, at most, to hide again, int64; -1 where that is not known."""
     nothing: Tensor
     """Index of the reward that is none, int64."""
 
@@ -96,6 +102,7 @@ class Presence(Measured):
         self.register_buffer("pays_hw", torch.full(grid, _NEVER))
         self.register_buffer("delays_2D", torch.zeros(2, DELAYS))
         self.register_buffer("facts_4", torch.zeros(4, dtype=torch.long))
+        self.register_buffer("of_late", torch.full((), _NEVER))
         self.register_buffer("nothing", torch.zeros((), dtype=torch.long))
         self._read()
 
@@ -127,7 +134,7 @@ class Presence(Measured):
         row_B, column_B = (each.view(B, T).gather(1, which_B1)[:, 0] for each in (row_X, column_X))
         never_B = torch.full_like(last_B, _NEVER)
         row_B, column_B = (torch.where(last_B > 0, each, never_B) for each in (row_B, column_B))
-        return torch.stack([T - last_B, row_B, column_B, never_B, never_B], 1)
+        return torch.stack([T - last_B, row_B, column_B, never_B, never_B, torch.zeros_like(last_B)], 1)
 
     def decide(
         self, frames_BHW: Tensor, rewards_B: Tensor, memory_BM: Tensor, actions_B: Tensor,
@@ -140,7 +147,7 @@ class Presence(Measured):
         """
         if not self.is_known:
             return Turn(frames_BHW, rewards_B, torch.zeros_like(rewards_B, dtype=torch.bool), memory_BM)
-        waited_B, row_B, column_B, pay_B, cost_B = memory_BM.unbind(1)
+        waited_B, row_B, column_B, pay_B, cost_B, late_B = memory_BM.unbind(1)
         free_BHW = pieces.free(frames_BHW)
         drawn_B, to_row_B, to_column_B = _corners(free_BHW)
         known_B, absent_B = row_B >= 0, waited_B >= self.history
@@ -150,6 +157,7 @@ class Presence(Measured):
         cell_B = self._cells(row_B, column_B)
         leaves_B = self.leaves_hw.flatten()[cell_B]
         hides_B = self.hides_hw.flatten()[cell_B] & (waited_B < self.facts_4[0])
+        hides_B = hides_B & ((late_B <= self.of_late) | (self.of_late < 0) | (waited_B > 0))
         chance_B = self.comes_AV[actions_B, waited_B.clamp(max=WAITS - 1)]
         comes_B = absent_B & (cost_B < 0) & _falls(lots_B, chance_B)
         lost_B = known_B & ~absent_B & ~drawn_B & ~leaves_B & ~hides_B
@@ -177,9 +185,9 @@ class Presence(Measured):
         )
         rewards_B = torch.where(self.facts_4[2] > 0, self.nothing, rewards_B)
         rewards_B = torch.where(pay_B == 0, self.pays_hw.flatten()[cell_B], rewards_B)
-        memory_BM = torch.stack(
-            [torch.where(here_B, 0, waited_B + 1), *at_B2.unbind(1), pay_B - 1, cost_B - 1], 1
-        )
+        late_B = torch.where(here_B, (late_B - 1).clamp(min=0), late_B + REST * (waited_B == 0).long())
+        waited_B = torch.where(here_B, 0, waited_B + 1)
+        memory_BM = torch.stack([waited_B, *at_B2.unbind(1), pay_B - 1, cost_B - 1, late_B], 1)
         return Turn(shown_BHW, rewards_B, cost_B == 0, memory_BM.clamp(min=_NEVER))
 
     def _cells(self, row_B: Tensor, column_B: Tensor) -> Tensor:
@@ -256,6 +264,8 @@ class _Stay:
     """Steps from then on, and the reward."""
     losses: list[int] = field(default_factory=list)
     """Steps from then on to each loss of a life."""
+    late: int = 0
+    """How much it has hidden of late."""
 
 
 class _Counts:
@@ -267,6 +277,8 @@ class _Counts:
         self.entrances: Counter[tuple[int, int, int, int]] = Counter()
         self.hidden: Counter[int] = Counter()
         self.hides: Counter[tuple[int, int]] = Counter()
+        self.late: Counter[int] = Counter()
+        """How much pieces had hidden of late as they hid again."""
         self.steps: Counter[int] = Counter()
         self.left: list[_Stay] = []
         self.others = [0, 0]
@@ -314,10 +326,13 @@ class _Counts:
         if waited:
             self.hidden[waited] += 1
             self.hides[cell] += 1
+            self.late[stay.late] += 1
+            follower.late = stay.late + REST - 1
             self.others[0] += len(stay.rewards)
         else:  # what came in that step may be for a piece that is about to leave
             follower.early_rewards = [reward for _, reward in stay.rewards]
             follower.early_losses = len(stay.losses)
+            follower.late = max(0, stay.late - 1)
             self.steps[max(abs(follower.at[0] - stay.at[0]), abs(follower.at[1] - stay.at[1]))] += 1
 
     def enter(self, facts: Presence) -> None:
@@ -336,6 +351,7 @@ class _Counts:
         self._enter_leaves(facts)
         facts.facts_4[0] = _most(self.hidden, HIDES)
         facts.facts_4[1] = _most(self.steps, 0.999)
+        facts.of_late.fill_(_most(self.late, OFTEN) if self.late else _NEVER)
 
     def _enter_leaves(self, facts: Presence) -> None:
         leaves: Counter[tuple[int, int]] = Counter()

@@ -14,7 +14,7 @@ from rayatari.errors import UserError
 from rayatari.models.measured import RecordedPlay
 from rayatari.models.neural_game import LooseGame
 from rayatari.models.pieces import Pieces
-from rayatari.models.presence import MEMORY, Presence, Turn
+from rayatari.models.presence import MEMORY, REST, Presence, Turn
 from rayatari.models.sampling import sample_step
 from rayatari.serve.session import Session
 from rayatari.serve.snapshot import load_session, save_session
@@ -26,7 +26,7 @@ WAIT, LATE = 6, 2
 SERVES = ((20, 8), (40, 8))
 SHAPE = (64, 80)
 UP = 0
-UNKNOWN = [-1, -1, -1, -1]
+UNKNOWN = [-1, -1, -1, -1, 0]
 
 
 def screen(ball: tuple[int, int] | None = None) -> Tensor:
@@ -105,7 +105,7 @@ def test_a_ball_comes_after_as_many_steps_as_in_recorded_play_and_not_before(pie
         due = decided(presence, pieces, screen((30, 30)), [WAIT, *UNKNOWN], lot)
         at = int(place[0]), int(place[1])
         assert torch.equal(due.frames_BHW[0], screen(at))
-        assert due.memory_BM.tolist() == [[0, *at, -1, -1]]
+        assert due.memory_BM.tolist() == [[0, *at, -1, -1, 0]]
 
 
 def test_without_lots_the_likeliest_course_is_taken(pieces: Pieces) -> None:
@@ -114,29 +114,49 @@ def test_without_lots_the_likeliest_course_is_taken(pieces: Pieces) -> None:
 
 
 def test_a_ball_that_is_drawn_is_left_as_it_is(pieces: Pieces) -> None:
-    seen = decided(known(pieces), pieces, screen((20, 26)), [0, 20, 20, -1, -1], reward=POINT)
+    seen = decided(known(pieces), pieces, screen((20, 26)), [0, 20, 20, -1, -1, 0], reward=POINT)
     assert torch.equal(seen.frames_BHW[0], screen((20, 26)))
-    assert seen.memory_BM.tolist() == [[0, 20, 26, -1, -1]]
+    assert seen.memory_BM.tolist() == [[0, 20, 26, -1, -1, 0]]
     assert seen.rewards_B.tolist() == [NOTHING], "no point is given while the ball is there"
 
 
 def test_a_ball_lost_where_none_hides_is_put_where_it_is_likeliest(pieces: Pieces) -> None:
-    lost = decided(known(pieces), pieces, screen(), [0, 20, 20, -1, -1], likely=(22, 25))
+    lost = decided(known(pieces), pieces, screen(), [0, 20, 20, -1, -1, 0], likely=(22, 25))
     assert torch.equal(lost.frames_BHW[0], screen((22, 25)))
-    assert lost.memory_BM.tolist() == [[0, 22, 25, -1, -1]]
+    assert lost.memory_BM.tolist() == [[0, 22, 25, -1, -1, 0]]
 
 
 def test_a_ball_does_not_jump(pieces: Pieces) -> None:
-    jumped = decided(known(pieces), pieces, screen((50, 60)), [0, 20, 20, -1, -1], likely=(22, 25))
+    jumped = decided(known(pieces), pieces, screen((50, 60)), [0, 20, 20, -1, -1, 0], likely=(22, 25))
     assert torch.equal(jumped.frames_BHW[0], screen((22, 25)))
 
 
 def test_a_ball_hides_no_longer_than_in_recorded_play(pieces: Pieces) -> None:
     presence = known(pieces)
-    hidden = decided(presence, pieces, screen(), [0, 20, 34, -1, -1], likely=(20, 38))
+    hidden = decided(presence, pieces, screen(), [0, 20, 34, -1, -1, 0], likely=(20, 38))
     assert torch.equal(hidden.frames_BHW[0], screen())
     back = decided(presence, pieces, screen(), hidden.memory_BM[0].tolist(), likely=(20, 44))
     assert torch.equal(back.frames_BHW[0], screen((20, 44)))
+
+
+@pytest.mark.parametrize(("late", "most", "hides"), [(5, 4, False), (4, 4, True), (5, -1, True)])
+def test_a_ball_hides_no_more_often_than_in_recorded_play(
+    pieces: Pieces, late: int, most: int, hides: bool
+) -> None:
+    presence = known(pieces)
+    presence.of_late.fill_(most)
+    turn = decided(presence, pieces, screen(), [0, 20, 34, -1, -1, late], likely=(20, 38))
+    assert torch.equal(turn.frames_BHW[0], screen(None if hides else (20, 38)))
+    assert turn.memory_BM[0, -1] == (late + REST if hides else late - 1)
+
+
+def test_it_is_counted_how_much_balls_hide(pieces: Pieces) -> None:
+    hidden = [5, 8, 16]  # seen for two steps, and for seven
+    frames = torch.stack([screen(None if t in hidden else (20, 8 + 3 * t)) for t in range(20)])
+    still = torch.zeros(len(frames), dtype=torch.long)
+    presence = Presence(actions=2, history=4, shape=SHAPE)
+    presence.measure([RecordedPlay(frames, still[1:], still, still[1:])], NOTHING, pieces, None)
+    assert presence.of_late == REST - 2
 
 
 def steps_after(presence: Presence, pieces: Pieces, memory: list[int], steps: int) -> list[Turn]:
@@ -148,7 +168,7 @@ def steps_after(presence: Presence, pieces: Pieces, memory: list[int], steps: in
 
 
 def test_a_ball_that_leaves_brings_its_point_once_when_it_is_due(pieces: Pieces) -> None:
-    turns = steps_after(known(pieces), pieces, [0, 20, 74, -1, -1], WAIT)
+    turns = steps_after(known(pieces), pieces, [0, 20, 74, -1, -1, 0], WAIT)
     assert [turn.rewards_B.item() for turn in turns] == [POINT if t == LATE else NOTHING for t in range(WAIT)]
     assert not any(turn.loses_B.any() for turn in turns)
 
@@ -156,17 +176,19 @@ def test_a_ball_that_leaves_brings_its_point_once_when_it_is_due(pieces: Pieces)
 def test_a_ball_that_leaves_costs_one_life_and_the_next_comes_after_it(pieces: Pieces) -> None:
     presence = known(pieces, lives=True)
     assert presence.tells_lives
-    turns = steps_after(presence, pieces, [0, 20, 74, -1, -1], WAIT + 1)
+    turns = steps_after(presence, pieces, [0, 20, 74, -1, -1, 0], WAIT + 1)
     assert [turn.loses_B.item() for turn in turns] == [t == LATE for t in range(WAIT + 1)]
     assert (turns[-1].frames_BHW == BALL).any() and not (turns[-2].frames_BHW == BALL).any()
-    pending = decided(presence, pieces, screen(), [WAIT, 20, 74, -1, 3])
+    pending = decided(presence, pieces, screen(), [WAIT, 20, 74, -1, 3, 0])
     assert not (pending.frames_BHW == BALL).any()
 
 
 def test_what_is_remembered_of_frames_alone(pieces: Pieces) -> None:
     past = torch.stack([screen((20, 20)), screen((20, 26)), screen(), screen()])
     free = pieces.free(torch.stack([*past, *[screen()] * 4])).unflatten(0, (2, 4))
-    assert known(pieces).recall(free).tolist() == [[2, 20, 26, -1, -1], [4, *UNKNOWN]]
+    assert known(pieces).recall(free).tolist() == [[2, 20, 26, -1, -1, 0], [4, *UNKNOWN]]
+    came = torch.stack([screen(), *past[:2], screen()])
+    assert known(pieces).recall(pieces.free(came)[None]).tolist() == [[1, 20, 26, -1, -1, 0]]
 
 
 def test_saved_presence_is_the_one_counted_and_without_any_nothing_is_decided(pieces: Pieces) -> None:
@@ -179,7 +201,7 @@ def test_saved_presence_is_the_one_counted_and_without_any_nothing_is_decided(pi
 
 
 def test_games_of_a_batch_are_decided_each_for_itself(pieces: Pieces) -> None:
-    presence, memories = known(pieces), [[WAIT, *UNKNOWN], [0, 20, 20, -1, -1], [0, 20, 74, -1, -1]]
+    presence, memories = known(pieces), [[WAIT, *UNKNOWN], [0, 20, 20, -1, -1, 0], [0, 20, 74, -1, -1, 0]]
     drawn = torch.stack([screen(), screen((20, 26)), screen()])
     together = presence.decide(
         drawn, torch.zeros(3, dtype=torch.long), torch.tensor(memories), torch.zeros(3, dtype=torch.long),
