@@ -80,6 +80,7 @@ class Signs(Measured):
         self.register_buffer("lives_NA", torch.full((count, PICTURES), UNTOLD))
         self.register_buffer("facts_N5", torch.zeros(count, 5, dtype=torch.long))
         self.signs: list[Sign] = []
+        self.tell_end = False
 
     def measure(self, chunks: Callable[[], Iterable[RecordedPlay]], nothing: int) -> None:
         """Count what recorded play shows.
@@ -168,11 +169,6 @@ class Signs(Measured):
             )
         return frames_BHW, owes_B
 
-    @property
-    def tell_end(self) -> bool:
-        """Whether they tell when a game ends."""
-        return any(bool(sign.ends_RAA.any()) for sign in self.signs)
-
     def ends(self, before_BHW: Tensor, rewards_B: Tensor) -> Tensor:
         """Whether games end with these rewards after what the frames before showed, bool (B,)."""
         ends_B = torch.zeros_like(rewards_B, dtype=torch.bool)
@@ -198,6 +194,7 @@ class Signs(Measured):
 
     def _read(self) -> None:
         self.signs = []
+        self.tell_end = bool(self.ends_NRAA.any())
         for n, (top, bottom, left, right, known) in enumerate(self.facts_N5.tolist()):
             if known:
                 pictures_AX = self.pictures_NAX[n, :known, : (bottom - top) * (right - left)]

@@ -31,7 +31,7 @@ def with_most(name: str, count: int) -> WorldConfig:
     return replace(WORLD, model=replace(WORLD.model, **{name: count}))
 
 
-def recorded_in(first: Any, then: Any = ()) -> tuple[Tensor, list[RecordedPlay]]:
+def recorded_in(first: Any, then: Any = (), *_: object) -> tuple[Tensor, list[RecordedPlay]]:
     """Frames and recorded play among what one of them was measured on."""
     if callable(first):
         plays = list(first())
@@ -55,7 +55,7 @@ def test_training_measures_them_unless_the_game_that_it_begins_from_has(
         assert shown.shape[1:] == task.codec.padded_shape and shown.dtype == torch.uint8
     for play in plays:
         assert len(play.frames_THW) == len(play.lives_T) == len(play.rewards_T) + 1
-    assert kind is not Signs or given[0][1] == task.info.reward_values.index(0)
+    assert kind not in (Signs, Tiles) or given[0][-1] == task.info.reward_values.index(0)
     begun |= first.state_dict()
     MapperTask(config, task.info, task.dataset).build()
     assert len(given) == 1
