@@ -226,7 +226,7 @@ class Presence(Measured):
         """
         if not self.is_known:
             return Turn(frames_BHW, rewards_B, torch.zeros_like(rewards_B, dtype=torch.bool), memory_BM)
-        waited_B, row_B, column_B, pay_B, cost_B, late_B = memory_BM[:, :6].unbind(1)
+        waited_B, row_B, column_B, _, cost_B, late_B = memory_BM[:, :6].unbind(1)
         free_BHW = pieces.free(frames_BHW)
         drawn_B, to_row_B, to_column_B = corners(free_BHW)
         known_B, absent_B = row_B >= 0, waited_B >= self.history
@@ -261,10 +261,21 @@ class Presence(Measured):
         here_B = kept_B | put_B
         shown_BHW = _shown(cleared_BHW, place_B4, put_B, pieces)
         now_B2 = torch.where(put_B[:, None], place_B4[:, :2], to_B2)
-        now_B2 = torch.where(here_B[:, None], now_B2, at_B2)
+        return self._brings(shown_BHW, rewards_B, memory_BM, here_B, now_B2, cell_B, lots_B)
+
+    def _brings(
+        self, shown_BHW: Tensor, rewards_B: Tensor, memory_BM: Tensor, here_B: Tensor, now_B2: Tensor,
+        cell_B: Tensor, lots_B: Tensor,
+    ) -> Turn:  # fmt: skip
+        """What it brings, and what is remembered, that pieces are here or not, ``now`` at these places where
+        they are, and were seen last in these cells.
+        """
+        waited_B, _, _, pay_B, cost_B, late_B = memory_BM[:, :6].unbind(1)
+        places_B32 = memory_BM[:, PLACES].unflatten(1, (3, 2))
+        now_B2 = torch.where(here_B[:, None], now_B2, places_B32[:, 0])
         older_B22 = places_B32[:, :2].masked_fill((waited_B > 0).view(-1, 1, 1), NEVER)
         older_B22 = torch.where(here_B.view(-1, 1, 1), older_B22, places_B32[:, 1:])
-        left_B = ~here_B & (waited_B == 0) & leaves_B
+        left_B = ~here_B & (waited_B == 0) & self.leaves_hw.flatten()[cell_B]
         pay_B, cost_B = (
             self._due(due_B, here_B, left_B & brings_B, lots_B, delays_D)
             for due_B, brings_B, delays_D in (
