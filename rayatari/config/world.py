@@ -35,9 +35,6 @@ class ModelConfig:
     presence: bool = False
     """Whether it is counted on the dataset when the game's one piece (``pieces`` must be 1) comes, hides and
     leaves, where, and which reward or loss of a life follows; and the game is played by that."""
-    turns: int = 0
-    """Width of a small network that tells, from whole numbers alone, how that piece goes on off a paddle or a
-    brick. 0 leaves it to the decoder where its course is not plain."""
     tiles: int = 0
     """Rectangles of one colour that are there as a whole or not at all, such as a wall's bricks, measured on
     the dataset, at most so many. 0 leaves all to the decoder."""
@@ -62,8 +59,6 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.presence and self.pieces != 1:
             raise ValueError("presence=true needs pieces=1: it follows the one piece of a game")
-        if self.turns and not self.presence:
-            raise ValueError("turns need presence=true: they tell how its piece goes on")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.mover import Mover
 from rayatari.models.pieces import Pieces
-from rayatari.models.presence import BARRED, MEMORY, Presence, taken
+from rayatari.models.presence import BARRED, MEMORY, Presence
 from rayatari.models.signs import Signs
 from rayatari.models.things import UNCLEAR, Ahead, carry_on, find_things, keep_flying, true_arrival
 from rayatari.models.tiles import Standing, Tiles
@@ -70,11 +70,7 @@ class PlayableWorld(nn.Module):
         self.pieces = Pieces(sizes.pieces, world.codec.padded_shape[0]) if sizes.pieces else None
         self.tiles = Tiles(sizes.tiles, world.codec.padded_shape[1]) if sizes.tiles else None
         self.signs = Signs(sizes.signs, rewards) if sizes.signs else None
-        self.presence = (
-            Presence(actions, sizes.history, world.codec.padded_shape, sizes.turns)
-            if sizes.presence
-            else None
-        )
+        self.presence = Presence(actions, sizes.history, world.codec.padded_shape) if sizes.presence else None
         world.encoder.requires_grad_(False)
         if config.through == "codes":
             world.requires_grad_(False)
@@ -195,15 +191,6 @@ class PlayableWorld(nn.Module):
         if self.tiles is None or tiles is None:
             return likely_BHW
         return likely_BHW.masked_fill(self.tiles.put(bare_BHW, tiles.there_BN) != bare_BHW, BARRED)
-
-    def obstacles(self, tiles: Standing | None, open_BHW: Tensor) -> Tensor:
-        """Which pixels something takes in a frame that was drawn, without pieces and tiles; bool (B, H, W).
-
-        Those tiles count that were there before: a ball meets what goes by it.
-        """
-        assert self.pieces is not None
-        were_BN = None if tiles is None else tiles.there_BN | tiles.gone_BN
-        return taken(open_BHW, were_BN, self.pieces, self.tiles)
 
     def recall(self, past_BTHW: Tensor) -> Tensor:
         """What can be remembered of games beside their past, classes uint8, int64 (B, M); M may be 0.

@@ -128,7 +128,7 @@ def draw_step(
             lots_B = torch.full_like(reward[:, 0], torch.nan)
         turn = model.presence.decide(
             bare_BHW, rewards_B, memory_BM[:, :MEMORY], actions_BM[:, -1], lots_B.to(bare_BHW.device),
-            partial(model.evidence, drawing, bare_BHW, tiles), partial(model.obstacles, tiles), model.pieces,
+            partial(model.evidence, drawing, bare_BHW, tiles), model.pieces,
         )  # fmt: skip
         bare_BHW, rewards_B = turn.frames_BHW, turn.rewards_B
         memory_BM = torch.cat([turn.memory_BM, memory_BM[:, MEMORY:]], 1)

@@ -102,16 +102,12 @@ class Tiles(Measured):
         self._count(steps, kept, nothing)
         self._read()
 
-    def there(self, frames_BHW: Tensor) -> Tensor:
-        """Which tiles frames show, bool (B, N)."""
-        return self._shares(frames_BHW) >= 0.5
-
     def standing(self, frames_BHW: Tensor, before_BHW: Tensor) -> Standing:
         """The tiles that are there after what the frames before showed.
 
         Where they go one at a time, of several that would that of which least was drawn does.
         """
-        shown_BN, were_BN = self._shares(frames_BHW), self.there(before_BHW)
+        shown_BN, were_BN = self._shares(frames_BHW), self._shares(before_BHW) >= 0.5
         now_BN = shown_BN >= 0.5
         together_B = (now_BN & ~were_BN).sum(1) >= TOGETHER * len(self.colours_N)
         there_BN = now_BN & (were_BN | together_B[:, None])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from rayatari.paths import stage_dir
 from rayatari.training.flight import longest_unroll
 from rayatari.training.pictures import prediction_sheet
 from rayatari.training.stage import (
+    CHUNKS_FOR_PRESENCE,
     FRAMES_FOR_PIECES,
     FRAMES_FOR_TILES,
     FRAMES_MEASURED,
@@ -96,9 +98,9 @@ class MapperTask(StageTask):
             model.pieces.measure(self.measured_frames(FRAMES_FOR_PIECES))
         if model.tiles is not None and "tiles.pays_N" not in begun:
             model.tiles.measure(self.measured_frames(FRAMES_FOR_TILES), self.recorded_play(), nothing)
-        newest = "presence.turns.known" if self.config.world.model.turns else "presence.courses.leader"
-        if model.presence is not None and model.pieces is not None and newest not in begun:
-            model.presence.measure(self.recorded_play(), nothing, model.pieces, model.tiles)
+        if model.presence is not None and model.pieces is not None and "presence.facts_4" not in begun:
+            play = islice(self.recorded_play(), CHUNKS_FOR_PRESENCE)
+            model.presence.measure(play, nothing, model.pieces, model.tiles)
         if model.signs is not None and "signs.leaders_N" not in begun:
             model.signs.measure(self.recorded_play, nothing)
         if model.mover is not None and (found := mover_weights(self.config)):

@@ -41,6 +41,8 @@ FRAMES_FOR_PIECES = 3_000
 """Frames in which pieces are looked for."""
 FRAMES_FOR_TILES = 5_000
 """Frames in which tiles are looked for."""
+CHUNKS_FOR_PRESENCE = 600
+"""Chunks of play in which a piece's comings and goings are counted."""
 
 
 @dataclass(frozen=True)

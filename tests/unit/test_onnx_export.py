@@ -48,6 +48,7 @@ def roll_out(folder: Path, path: Path, past: torch.Tensor, actions_SB: np.ndarra
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("game", ["breakout", "pong"])
 def test_a_shipped_game_draws_the_same_frames_in_onnx_from_a_real_start(game: str, tmp_path: Path) -> None:
     about = export_onnx(SHIPPED / game, tmp_path / "game.onnx")

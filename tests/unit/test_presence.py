@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from worlds import WORLD, small_playable
 
@@ -72,21 +71,15 @@ def known(pieces: Pieces, lives: bool = False) -> Presence:
     return presence
 
 
-def others(open_BHW: Tensor) -> Tensor:
-    """What a ball can meet in frames without one."""
-    return open_BHW != GROUND
-
-
 def decided(
     presence: Presence, pieces: Pieces, drawn: Tensor, memory: list[int], lot: float = 0.5,
     likely: tuple[int, int] = (0, 0), reward: int = NOTHING,
 ) -> Turn:  # fmt: skip
-    """One turn; of memory the places before the last may be left out, as not known."""
     evidence = torch.full(SHAPE, -5.0)
     evidence[likely[0] : likely[0] + 4, likely[1] : likely[1] + 2] = -1.0
     return presence.decide(
-        drawn[None], torch.tensor([reward]), torch.tensor([memory + [-1] * (MEMORY - len(memory))]),
-        torch.tensor([UP]), torch.tensor([lot]), lambda: evidence[None], others, pieces,
+        drawn[None], torch.tensor([reward]), torch.tensor([memory]), torch.tensor([UP]),
+        torch.tensor([lot]), lambda: evidence[None], pieces,
     )  # fmt: skip
 
 
@@ -107,12 +100,12 @@ def test_a_ball_comes_after_as_many_steps_as_in_recorded_play_and_not_before(pie
     presence = known(pieces)
     early = decided(presence, pieces, screen(SERVES[0]), [WAIT - 1, *UNKNOWN])
     assert torch.equal(early.frames_BHW[0], screen())
-    assert early.memory_BM[:, :6].tolist() == [[WAIT, *UNKNOWN]]
+    assert early.memory_BM.tolist() == [[WAIT, *UNKNOWN]]
     for lot, place in ((0.2, presence.entrances_E4[0]), (0.8, presence.entrances_E4[1])):
         due = decided(presence, pieces, screen((30, 30)), [WAIT, *UNKNOWN], lot)
         at = int(place[0]), int(place[1])
         assert torch.equal(due.frames_BHW[0], screen(at))
-        assert due.memory_BM.tolist() == [[0, *at, -1, -1, 0, -1, -1, -1, -1]]
+        assert due.memory_BM.tolist() == [[0, *at, -1, -1, 0]]
 
 
 def test_without_lots_the_likeliest_course_is_taken(pieces: Pieces) -> None:
@@ -123,14 +116,14 @@ def test_without_lots_the_likeliest_course_is_taken(pieces: Pieces) -> None:
 def test_a_ball_that_is_drawn_is_left_as_it_is(pieces: Pieces) -> None:
     seen = decided(known(pieces), pieces, screen((20, 26)), [0, 20, 20, -1, -1, 0], reward=POINT)
     assert torch.equal(seen.frames_BHW[0], screen((20, 26)))
-    assert seen.memory_BM.tolist() == [[0, 20, 26, -1, -1, 0, 20, 20, -1, -1]]
+    assert seen.memory_BM.tolist() == [[0, 20, 26, -1, -1, 0]]
     assert seen.rewards_B.tolist() == [NOTHING], "no point is given while the ball is there"
 
 
 def test_a_ball_lost_where_none_hides_is_put_where_it_is_likeliest(pieces: Pieces) -> None:
     lost = decided(known(pieces), pieces, screen(), [0, 20, 20, -1, -1, 0], likely=(22, 25))
     assert torch.equal(lost.frames_BHW[0], screen((22, 25)))
-    assert lost.memory_BM[:, :6].tolist() == [[0, 22, 25, -1, -1, 0]]
+    assert lost.memory_BM.tolist() == [[0, 22, 25, -1, -1, 0]]
 
 
 def test_a_ball_does_not_jump(pieces: Pieces) -> None:
@@ -154,7 +147,7 @@ def test_a_ball_hides_no_more_often_than_in_recorded_play(
     presence.of_late.fill_(most)
     turn = decided(presence, pieces, screen(), [0, 20, 34, -1, -1, late], likely=(20, 38))
     assert torch.equal(turn.frames_BHW[0], screen(None if hides else (20, 38)))
-    assert turn.memory_BM[0, 5] == (late + REST if hides else late - 1)
+    assert turn.memory_BM[0, -1] == (late + REST if hides else late - 1)
 
 
 def test_it_is_counted_how_much_balls_hide(pieces: Pieces) -> None:
@@ -193,13 +186,9 @@ def test_a_ball_that_leaves_costs_one_life_and_the_next_comes_after_it(pieces: P
 def test_what_is_remembered_of_frames_alone(pieces: Pieces) -> None:
     past = torch.stack([screen((20, 20)), screen((20, 26)), screen(), screen()])
     free = pieces.free(torch.stack([*past, *[screen()] * 4])).unflatten(0, (2, 4))
-    assert known(pieces).recall(free).tolist() == [
-        [2, 20, 26, -1, -1, 0, 20, 20, -1, -1],
-        [4, *UNKNOWN, -1, -1, -1, -1],
-    ]
+    assert known(pieces).recall(free).tolist() == [[2, 20, 26, -1, -1, 0], [4, *UNKNOWN]]
     came = torch.stack([screen(), *past[:2], screen()])
-    remembered = [1, 20, 26, -1, -1, 0, 20, 20, -1, -1]
-    assert known(pieces).recall(pieces.free(came)[None]).tolist() == [remembered]
+    assert known(pieces).recall(pieces.free(came)[None]).tolist() == [[1, 20, 26, -1, -1, 0]]
 
 
 def test_saved_presence_is_the_one_counted_and_without_any_nothing_is_decided(pieces: Pieces) -> None:
@@ -215,9 +204,8 @@ def test_games_of_a_batch_are_decided_each_for_itself(pieces: Pieces) -> None:
     presence, memories = known(pieces), [[WAIT, *UNKNOWN], [0, 20, 20, -1, -1, 0], [0, 20, 74, -1, -1, 0]]
     drawn = torch.stack([screen(), screen((20, 26)), screen()])
     together = presence.decide(
-        drawn, torch.zeros(3, dtype=torch.long), F.pad(torch.tensor(memories), (0, 4), value=-1),
-        torch.zeros(3, dtype=torch.long), torch.full((3,), 0.5), lambda: torch.zeros(3, *SHAPE), others,
-        pieces,
+        drawn, torch.zeros(3, dtype=torch.long), torch.tensor(memories), torch.zeros(3, dtype=torch.long),
+        torch.full((3,), 0.5), lambda: torch.zeros(3, *SHAPE), pieces,
     )  # fmt: skip
     for row, memory in enumerate(memories):
         alone = decided(presence, pieces, drawn[row], memory)
