@@ -1,4 +1,4 @@
-"""Make a trained bundle small enough to ship: numbers of two bytes, few starts, no paths of its machine.
+"""Make a trained bundle small enough to ship: half precision, few starts, no paths of the machine it is from.
 
     python scripts/ship_bundle.py runs/breakout/mapper rayatari/pretrained/breakout
 
@@ -10,9 +10,6 @@ import json
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from rayatari.checkpoint import CARD, WEIGHTS, Card, load_bundle, save_bundle
 from rayatari.models.neural_game import START_FRAMES
@@ -31,20 +28,9 @@ def main() -> None:
     card, tensors = load_bundle(options.source, kind, "name the folder of a bundle")
     if START_FRAMES in tensors:
         tensors[START_FRAMES] = tensors[START_FRAMES][: options.starts].contiguous()
-    small = {name: in_two_bytes(value) for name, value in tensors.items()}
+    small = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
     save_bundle(options.target, without_paths(card, str(options.source)), small)
     print(f"{options.target}: {(options.target / WEIGHTS).stat().st_size / 1e6:.1f} MB")
-
-
-def in_two_bytes(value: Tensor) -> Tensor:
-    """The same numbers, floats in half precision and whole ones in two bytes where they fit."""
-    if value.is_floating_point():
-        return value.half()
-    whole = torch.iinfo(torch.int16)
-    if value.dtype != torch.int64 or not value.numel():
-        return value
-    fits = whole.min <= int(value.amin()) and int(value.amax()) <= whole.max
-    return value.short() if fits else value
 
 
 def without_paths(card: Card, source: str) -> Card:

@@ -65,6 +65,7 @@ class Signs(Measured):
     """The leader of each, int64."""
     carries_NAA: Tensor
     ends_NRAA: Tensor
+    """With which rewards games end, and while the leader and the sign show which pictures, bool."""
     lives_NA: Tensor
     facts_N5: Tensor
     """First and last + 1 row, first and last + 1 column of each place, and how many pictures; int64."""
