@@ -65,6 +65,18 @@ def test_what_the_game_shows_is_left_alone(frame: Tensor) -> None:
     assert torch.equal(mended(frame, screen((22, 32))), frame)
 
 
+def test_frames_that_need_no_mending_are_told_from_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = screen((20, 30))
+    crumb, off_colour = painted(whole, UPPER, (50, 60)), painted(whole, LOWER, (20, 30))
+    torn, two = painted(whole, GROUND, (20, 30)), screen((20, 30), (50, 60))
+    drawn = torch.stack([whole, screen(), crumb, off_colour, torn, two])
+    before = screen((18, 28)).expand_as(drawn)
+    alone = torch.cat([known().mend(drawn[i : i + 1], before[i : i + 1]) for i in range(len(drawn))])
+    monkeypatch.setattr("rayatari.models.pieces.follows_data", lambda _: False)
+    assert torch.equal(alone, known().mend(drawn, before))
+    assert not torch.equal(alone[3:5], drawn[3:5])
+
+
 def test_crumbs_go() -> None:
     drawn = painted(screen((20, 30)), UPPER, (50, 60), (22, 34), (23, 34))
     assert torch.equal(mended(drawn, screen((18, 28))), screen((20, 30)))
