@@ -7,9 +7,11 @@ seconds, so that noise from other programs falls on all of them. Settings are ke
 ``cleanrl`` is a checkout of CleanRL and ``cleanrl_python`` a Python that has what it needs (docs/agents.md).
 """
 
+import importlib.util
 import json
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, fields
@@ -54,9 +56,10 @@ class Contestant:
 
     def __init__(self, row: dict[str, Any], python: str, words: list[str]) -> None:
         self.row = row
+        self._command = shlex.join([python, str(ARMS), *words])
         self.turns: list[dict[str, Any]] = []
         self._process = subprocess.Popen(
-            [python, str(ARMS), *words],
+            shlex.split(self._command),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
@@ -88,11 +91,17 @@ class Contestant:
             if line.startswith(MARK):
                 answer: dict[str, Any] = json.loads(line.removeprefix(MARK))
                 return answer
-        raise SystemExit(f"bench_agent: {self.row} ended before its turn")
+        raise SystemExit(
+            f"bench_agent: {self.row} ended before its turn; this shows why: echo 1 | {self._command}"
+        )
 
 
 def main() -> None:
     settings = read_settings(sys.argv[1:])
+    if settings.stock and importlib.util.find_spec("cv2") is None:
+        raise SystemExit(
+            "bench_agent: error: stock RLlib needs OpenCV: pip install opencv-python-headless, or stock=false"
+        )
     os.environ |= {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
