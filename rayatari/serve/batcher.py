@@ -63,19 +63,22 @@ class Batcher:
         return done
 
     async def run(self) -> None:
-        """Take turns until cancelled."""
+        """Take turns until cancelled; what its thread is at then is finished first."""
         loop = asyncio.get_running_loop()
-        while True:
-            self._wake.clear()
-            while self._errands:
-                errand, done = self._errands.pop()
-                await self._run_errand(loop, errand, done)
-            await self._gather()
-            taken = self._collect(time.monotonic())
-            if taken:
-                await self._take(loop, taken)
-            else:
-                await self._rest()
+        try:
+            while True:
+                self._wake.clear()
+                while self._errands:
+                    errand, done = self._errands.pop()
+                    await self._run_errand(loop, errand, done)
+                await self._gather()
+                taken = self._collect(time.monotonic())
+                if taken:
+                    await self._take(loop, taken)
+                else:
+                    await self._rest()
+        finally:
+            self._thread.shutdown()
 
     async def _run_errand(
         self, loop: asyncio.AbstractEventLoop, errand: Callable[[], object], done: "asyncio.Future[object]"
