@@ -35,6 +35,9 @@ class ModelConfig:
     presence: bool = False
     """Whether it is counted on the dataset when the game's one piece (``pieces`` must be 1) comes, hides and
     leaves, where, and which reward or loss of a life follows; and the game is played by that."""
+    foresight: int = 0
+    """Width of a small network that foretells from whole numbers, before anything is drawn, where that piece
+    goes and which tile goes with it; the decoder is told. 0 leaves both to the decoder and the ``things``."""
     tiles: int = 0
     """Rectangles of one colour that are there as a whole or not at all, such as a wall's bricks, measured on
     the dataset, at most so many. 0 leaves all to the decoder."""
@@ -59,6 +62,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.presence and self.pieces != 1:
             raise ValueError("presence=true needs pieces=1: it follows the one piece of a game")
+        if self.foresight and not self.presence:
+            raise ValueError("foresight needs presence=true: it tells how the one piece of a game goes on")
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,24 @@ class ThingsConfig:
 
 
 @dataclass(frozen=True)
+class ForesightConfig:
+    """Training of ``world.model.foresight``, before the mapper's: minutes of one core, in one process."""
+
+    steps: int = 16_000
+    """Optimizer steps."""
+    batch: int = 512
+    """Moments per step."""
+    lr: float = 2e-3
+    """Peak learning rate, of one cycle (Smith and Topin, 2018)."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay."""
+    smoothing: float = 0.01
+    """Label smoothing."""
+    straight: float = 0.25
+    """How often a moment is drawn after which all goes on as before, against 1 for all others."""
+
+
+@dataclass(frozen=True)
 class MapperConfig:
     """The mapper from past frames and action to latent-action codes, trained through the decoder."""
 
@@ -178,10 +201,12 @@ class MapperConfig:
     start_from: str = ""
     """Neural game that training begins from, a folder, or ``shipped`` for the game's own in the package; the
     run then needs no world model. Parts that it lacks begin untrained: ``world.model.moves``,
-    ``world.model.flow``, ``world.model.things``, ``action_history``. Empty takes the run's world model and an
-    untrained mapper."""
+    ``world.model.flow``, ``world.model.things``, ``world.model.foresight`` (which takes a mover's place),
+    ``action_history``. Empty takes the run's world model and an untrained mapper."""
     things: ThingsConfig = field(default_factory=ThingsConfig)
     """What comes first, with ``world.model.things``."""
+    foresight: ForesightConfig = field(default_factory=ForesightConfig)
+    """What comes first, with ``world.model.foresight``."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer."""
     through: Literal["decoder", "codes", "heads"] = "decoder"

@@ -56,6 +56,26 @@ class Lane:
     always: int
     """Pixels of its colour that the lane shows at least, whatever hides it; 0 where there may be none."""
 
+    @property
+    def along(self) -> int:
+        """The axis along which bodies slide: 0 for rows, 1 for columns."""
+        return int(self.columns.stop - self.columns.start > self.rows.stop - self.rows.start)
+
+    @property
+    def line(self) -> float:
+        """Where the middle of the lane is on the other axis."""
+        across = self.rows if self.along else self.columns
+        return (across.start + across.stop - 1) / 2
+
+    def seen(self, frames_BHW: Tensor) -> Tensor:
+        """Where along the lane its bodies begin in each frame, -1 where there is none, and how long they are;
+        int64 (B, 2).
+        """
+        own_BX = (frames_BHW[:, self.rows, self.columns] == self.colour).any(2 - self.along)
+        first = self.columns.start if self.along else self.rows.start
+        begin_B = torch.where(own_BX.any(1), first + own_BX.int().argmax(1), _NONE)
+        return torch.stack([begin_B, own_BX.sum(1)], 1)
+
 
 class Bodies(Measured):
     """The bodies of a game, at most ``count``; none until :meth:`measure` or loaded weights bring them."""

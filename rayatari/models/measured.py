@@ -24,6 +24,12 @@ class RecordedPlay:
     """Whether a game begins with the first frame."""
     ends: bool = False
     """Whether the last step ends the game."""
+    game: int = 0
+    """Number of the game."""
+    first: int = 0
+    """Number, in the game, of the first frame."""
+    repeated: int = 0
+    """Steps that the part of the game before this one ended with."""
 
 
 class Measured(nn.Module, ABC):

@@ -20,6 +20,7 @@ from rayatari.models.hardware import fast_bf16, place
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.packed import pack
 from rayatari.models.playable import PlayableWorld
+from rayatari.models.presence import Foretold
 from rayatari.models.sampling import SampledStep, Temperature, draw_lots, draw_step, sample_codes
 
 KIND = "neural-game"
@@ -247,7 +248,7 @@ class NeuralGame:
 
         Nothing, where the actions decide where things go.
         """
-        if self.model.mover is None:
+        if not self.model.sees_actions:
             with self._computing():
                 self._look(self._with_earlier(np.zeros(len(self._noise), np.int64)))
 
@@ -260,9 +261,10 @@ class NeuralGame:
         """Lives left in each game now, (B,), as the model reads them from the frames."""
         with self._computing():
             actions_BM = self._with_earlier(np.zeros(len(self._noise), np.int64))
-            sight = self._look(actions_BM)
+            foretold = self._foretell(actions_BM)
+            sight = self._look(actions_BM, foretold)
             codes_BN = sample_codes(self.model, sight, actions_BM)
-            lives_B = self._draw(sight, codes_BN, actions_BM).lives_B
+            lives_B = self._draw(sight, codes_BN, actions_BM, foretold=foretold).lives_B
         lives: NDArray[np.int64] = lives_B.numpy(force=True)
         return lives
 
@@ -270,11 +272,11 @@ class NeuralGame:
     def step(self, actions: Sequence[int] | NDArray[np.integer[Any]]) -> BatchStep:
         """Play action index ``actions`` (B,) in each game for one step."""
         with self._computing():
-            actions_BM = self._with_earlier(actions)
-            sight = self._look(actions_BM)
+            actions_BM, lots_B = self._with_earlier(actions), draw_lots(self._warmth, self._noise)
+            foretold = self._foretell(actions_BM, lots_B)
+            sight = self._look(actions_BM, foretold)
             codes_BN = self._sample(sight, actions_BM)
-            step = self._draw(sight, codes_BN, actions_BM, draw_lots(self._warmth, self._noise))
-            return self._advance(step, actions_BM)
+            return self._advance(self._draw(sight, codes_BN, actions_BM, lots_B, foretold), actions_BM)
 
     @torch.inference_mode()
     def true_codes(self, present: NDArray[np.uint8], following: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -292,7 +294,7 @@ class NeuralGame:
         """The codes (B, N) that the mapper chooses for ``actions`` now; the games stand still."""
         with self._computing():
             actions_BM = self._with_earlier(actions)
-            codes_BN = self._sample(self._look(actions_BM), actions_BM)
+            codes_BN = self._sample(self._look(actions_BM, self._foretell(actions_BM)), actions_BM)
         codes: NDArray[np.int64] = codes_BN.numpy(force=True)
         return codes
 
@@ -303,25 +305,32 @@ class NeuralGame:
         """Go one step by ``actions``, with given codes (B, N) in place of the mapper's."""
         with self._computing():
             codes_BN, actions_BM = torch.from_numpy(codes).to(self.device), self._with_earlier(actions)
-            sight = self._look(actions_BM)
-            step = self._draw(sight, codes_BN, actions_BM, draw_lots(self._warmth, self._noise))
-            return self._advance(step, actions_BM)
+            lots_B = draw_lots(self._warmth, self._noise)
+            foretold = self._foretell(actions_BM, lots_B)
+            sight = self._look(actions_BM, foretold)
+            return self._advance(self._draw(sight, codes_BN, actions_BM, lots_B, foretold), actions_BM)
 
     def _computing(self) -> torch.autocast:
         kind = self.device.type
         return torch.autocast(kind, torch.bfloat16, enabled=fast_bf16(kind))
 
     def _draw(
-        self, sight: Sight, codes_BN: Tensor, actions_BM: Tensor, lots_B: Tensor | None = None
-    ) -> SampledStep:
+        self, sight: Sight, codes_BN: Tensor, actions_BM: Tensor, lots_B: Tensor | None = None,
+        foretold: Foretold | None = None,
+    ) -> SampledStep:  # fmt: skip
         present_BHW = self._past_BTHW[:, -1]
-        return draw_step(self.model, sight, codes_BN, actions_BM, present_BHW, lots_B, self._memory_BM)
+        return draw_step(
+            self.model, sight, codes_BN, actions_BM, present_BHW, lots_B, self._memory_BM, foretold
+        )
 
-    def _look(self, actions_BM: Tensor) -> Sight:
+    def _foretell(self, actions_BM: Tensor, lots_B: Tensor | None = None) -> Foretold | None:
+        return self.model.foretell(self._past_BTHW, actions_BM, self._memory_BM, lots_B)
+
+    def _look(self, actions_BM: Tensor, foretold: Foretold | None = None) -> Sight:
         if not self._noise:
             raise UserError("the game has not begun: call reset first")
-        if self.model.mover is not None:
-            return self.model.look(self._past_BTHW, actions_BM)
+        if self.model.sees_actions:
+            return self.model.look(self._past_BTHW, actions_BM, foretold)
         if self._sight is None:
             self._sight = self.model.look(self._past_BTHW, actions_BM)
         return self._sight

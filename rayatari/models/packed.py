@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rayatari.models.decoder import Decoder
+from rayatari.models.foresight import Foresight
 from rayatari.models.frames import FramePatches
 from rayatari.models.hardware import fast_bf16
 
@@ -21,11 +22,13 @@ _reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight  # its stub lacks the 
 def pack(model: Model) -> Model:
     """Pack the layers of a model that will only be played, in place; on a CPU without bfloat16 it stays.
 
-    The model gives the same frames, but for the rounding of bfloat16. It cannot be trained or saved any more.
+    The model gives the same frames, but for the rounding of bfloat16, which what foretells whole numbers is
+    spared. It cannot be trained or saved any more.
     """
     if not (fast_bf16("cpu") and hasattr(torch.ops.mkldnn, "_convolution_pointwise")):
         return model
-    for module in list(model.modules()):
+    exact = {part for module in model.modules() if isinstance(module, Foresight) for part in module.modules()}
+    for module in [module for module in model.modules() if module not in exact]:
         if isinstance(module, Decoder):
             module.position.data = module.position.data.bfloat16()
         for name, layer in module.named_children():

@@ -1,7 +1,8 @@
 """World model, mapper and outcome heads together: a world that can be played, and how it learns that."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -9,17 +10,27 @@ from torch import Tensor, nn
 
 from rayatari.config.world import MapperConfig
 from rayatari.models.blocks import zero
-from rayatari.models.bodies import Bodies
+from rayatari.models.bodies import Bodies, Lane
 from rayatari.models.decoder import Drawing, Sight
+from rayatari.models.foresight import NEVER, REMEMBERED, Foresight
 from rayatari.models.frames import corrupt
 from rayatari.models.latent_action import LatentActionModel
 from rayatari.models.losses import changed_error, pixel_error
 from rayatari.models.mapper import ActionFeatures, Mapper, OutcomeHeads
 from rayatari.models.mover import Mover
 from rayatari.models.pieces import Pieces
-from rayatari.models.presence import BARRED, MEMORY, Presence
+from rayatari.models.presence import BARRED, MEMORY, Foretold, Presence, Turn, put_piece
+from rayatari.models.presence_counts import places
 from rayatari.models.signs import Signs
-from rayatari.models.things import UNCLEAR, Ahead, carry_on, find_things, keep_flying, true_arrival
+from rayatari.models.things import (
+    UNCLEAR,
+    Ahead,
+    ahead_with,
+    carry_on,
+    find_things,
+    keep_flying,
+    true_arrival,
+)
 from rayatari.models.tiles import Standing, Tiles
 from rayatari.models.windows import Lesson
 
@@ -61,16 +72,15 @@ class PlayableWorld(nn.Module):
         if self.action.before is not None:
             zero(self.action.before[-1])
         self.heads = OutcomeHeads(channels, world.cells, rewards, lives)
-        self.mover = (
-            Mover(world.codec.colors, world.codec.padded_shape[0], actions, self.earlier)
-            if sizes.things
-            else None
-        )
+        shape, moved = world.codec.padded_shape, sizes.things and not sizes.foresight
+        self.mover = Mover(world.codec.colors, shape[0], actions, self.earlier) if moved else None
         self.bodies = Bodies(sizes.bodies) if sizes.bodies else None
-        self.pieces = Pieces(sizes.pieces, world.codec.padded_shape[0]) if sizes.pieces else None
-        self.tiles = Tiles(sizes.tiles, world.codec.padded_shape[1]) if sizes.tiles else None
+        self.pieces = Pieces(sizes.pieces, shape[0]) if sizes.pieces else None
+        self.tiles = Tiles(sizes.tiles, shape[1]) if sizes.tiles else None
         self.signs = Signs(sizes.signs, rewards) if sizes.signs else None
-        self.presence = Presence(actions, sizes.history, world.codec.padded_shape) if sizes.presence else None
+        self.presence = Presence(actions, sizes.history, shape) if sizes.presence else None
+        units = sizes.foresight
+        self.foresight = Foresight(units, actions, sizes.tiles, shape) if units else None
         world.encoder.requires_grad_(False)
         if config.through == "codes":
             world.requires_grad_(False)
@@ -137,10 +147,45 @@ class PlayableWorld(nn.Module):
         share_B1 = torch.where(random(len(codes_BN), 1) < 0.5, 1.0, share_B1)
         return random(*codes_BN.shape) < share_B1
 
-    def look(self, past_BTHW: Tensor, actions_BM: Tensor) -> Sight:
-        """What the decoder sees of the past; where it is told of things, ``actions`` decide where they go."""
+    @property
+    def foresees(self) -> bool:
+        """Whether it foretells where the game's piece goes."""
+        return self.foresight is not None and self.presence is not None and self.presence.is_known
+
+    @property
+    def sees_actions(self) -> bool:
+        """Whether what it sees of the past depends on the action that is played."""
+        return self.mover is not None or self.foresees
+
+    def foretell(
+        self, past_BTHW: Tensor, actions_BM: Tensor, memory_BM: Tensor, lots_B: Tensor | None
+    ) -> Foretold | None:
+        """Where the game's piece goes and which tile does, where the model foretells that; ``lots`` as in
+        :func:`~rayatari.models.sampling.draw_lots`.
+        """
+        if self.foresight is None or self.presence is None or self.pieces is None or not self.foresees:
+            return None
+        present_BHW, B = past_BTHW[:, -1], past_BTHW.shape[0]
+        there_BM = present_BHW.new_zeros(B, 0, dtype=torch.bool)
+        if self.tiles is not None:
+            there_BM = self.tiles.there(present_BHW)
+        moments = self.foresight.moments(
+            memory_BM[:, 1:3], memory_BM[:, MEMORY : MEMORY + REMEMBERED], past_BTHW, actions_BM, there_BM,
+            self._lanes,
+        )  # fmt: skip
+        if lots_B is None:
+            lots_B = torch.full((B,), torch.nan)
+        return self.presence.foretell(
+            memory_BM[:, :MEMORY], actions_BM[:, -1], lots_B.to(past_BTHW.device),
+            self.foresight.sizes_H2, partial(self.foresight.tell, moments),
+        )  # fmt: skip
+
+    def look(self, past_BTHW: Tensor, actions_BM: Tensor, foretold: Foretold | None = None) -> Sight:
+        """What the decoder sees of the past, with things where they were foretold or actions move them."""
         ahead = None
-        if self.mover is not None:
+        if foretold is not None and self.world.config.model.things:
+            ahead = self._foreshown(past_BTHW[:, -1], foretold)
+        elif self.mover is not None:
             things, present_BHW = find_things(past_BTHW, self.world.config.model.things), past_BTHW[:, -1]
             outlook = self.mover(past_BTHW, things, actions_BM)
             moves_BG = outlook.likeliest
@@ -150,25 +195,69 @@ class PlayableWorld(nn.Module):
             ahead = carry_on(present_BHW, things, arrival)
         return self.world.decoder.look(past_BTHW, ahead)
 
+    def _foreshown(self, present_BHW: Tensor, foretold: Foretold) -> Ahead:
+        """The present with its piece where it was foretold."""
+        assert self.foresight is not None and self.pieces is not None
+        shown_BHW = self.foresight.shown(self._bare(present_BHW), self.pieces)
+        bare_BHW = torch.where(shown_BHW, self.pieces.ground.to(present_BHW.dtype), present_BHW)
+        return ahead_with(bare_BHW, put_piece(bare_BHW, foretold.place_B4, foretold.here_B, self.pieces))
+
+    def _bare(self, frames_BHW: Tensor) -> Tensor:
+        """Frames without tiles."""
+        return frames_BHW if self.tiles is None else self.tiles.lift(frames_BHW)
+
+    @property
+    def _lanes(self) -> Sequence[Lane]:
+        return [] if self.bodies is None else self.bodies.lanes
+
     @property
     def memory(self) -> int:
         """How many numbers it remembers of a game beside its past."""
-        return (0 if self.presence is None else MEMORY) + (self.signs is not None)
+        of_piece = 0 if self.presence is None else MEMORY
+        return of_piece + (REMEMBERED if self.foresight is not None else 0) + (self.signs is not None)
 
-    def strip(self, frames_BHW: Tensor, before_BHW: Tensor) -> tuple[Tensor, Standing | None]:
+    def turn(
+        self, foretold: Foretold | None, drawing: Drawing, bare_BHW: Tensor, tiles: Standing | None,
+        rewards_B: Tensor, memory_BM: Tensor, actions_B: Tensor, lots_B: Tensor,
+    ) -> Turn:  # fmt: skip
+        """What a step of a game whose piece's comings and goings are known shows and brings, of frames that
+        were drawn and of what :meth:`strip` left of them; its memory is the whole one.
+        """
+        assert self.presence is not None and self.pieces is not None
+        known_BM, kept_BM = memory_BM[:, :MEMORY], memory_BM[:, MEMORY:]
+        if foretold is None or self.foresight is None:
+            evidence = partial(self.evidence, drawing, bare_BHW, tiles)
+            turn = self.presence.decide(
+                bare_BHW, rewards_B, known_BM, actions_B, lots_B, evidence, self.pieces
+            )
+            return replace(turn, memory_BM=torch.cat([turn.memory_BM, kept_BM], 1))
+        shown_BHW = self.foresight.shown(bare_BHW, self.pieces)
+        turn = self.presence.follow(foretold, bare_BHW, shown_BHW, rewards_B, known_BM, lots_B, self.pieces)
+        at_B2 = foretold.place_B4[:, :2].masked_fill(~foretold.here_B[:, None], NEVER)
+        flew_B = (known_BM[:, 0] < self.presence.history) & (known_BM[:, 1] >= 0)
+        flight_BR = self.foresight.remember(kept_BM[:, :REMEMBERED], at_B2, flew_B, self._lanes)
+        memory_BM = torch.cat([turn.memory_BM, flight_BR, kept_BM[:, REMEMBERED:]], 1)
+        return replace(turn, memory_BM=memory_BM)
+
+    def strip(
+        self, frames_BHW: Tensor, before_BHW: Tensor, foretold: Foretold | None = None
+    ) -> tuple[Tensor, Standing | None]:
         """Frames that were drawn after the frames ``before``, classes uint8, without tiles; and which tiles
         are there.
 
         Bodies and pieces in them are whole. Small pieces are looked for where no tiles are, so that a ball at
-        a wall stands as free as any other.
+        a wall stands as free as any other. Which tile goes may have been foretold, and then pieces are left
+        as they were drawn.
         """
         if self.bodies is not None:
             frames_BHW = self.bodies.mend(frames_BHW, before_BHW)
-        bare_BHW, tiles = frames_BHW, None
+        bare_BHW, tiles = self._bare(frames_BHW), None
         if self.tiles is not None:
-            bare_BHW, tiles = self.tiles.lift(frames_BHW), self.tiles.standing(frames_BHW, before_BHW)
-            before_BHW = self.tiles.lift(before_BHW)
-        return bare_BHW if self.pieces is None else self.pieces.mend(bare_BHW, before_BHW), tiles
+            goes_B = None if foretold is None else foretold.goes_B
+            tiles = self.tiles.standing(frames_BHW, before_BHW, goes_B)
+        if self.pieces is None or foretold is not None:
+            return bare_BHW, tiles
+        return self.pieces.mend(bare_BHW, self._bare(before_BHW)), tiles
 
     def dress(
         self, bare_BHW: Tensor, tiles: Standing | None, before_BHW: Tensor, rewards_B: Tensor,
@@ -195,15 +284,22 @@ class PlayableWorld(nn.Module):
     def recall(self, past_BTHW: Tensor) -> Tensor:
         """What can be remembered of games beside their past, classes uint8, int64 (B, M); M may be 0.
 
-        It is what presence remembers, and what signs owe.
+        It is what presence remembers, and foresight, and what signs owe.
         """
         unknown_BM = torch.full((past_BTHW.shape[0], self.memory), -1, device=past_BTHW.device)
         if self.presence is None or self.pieces is None:
             return unknown_BM
-        frames_XHW = past_BTHW.flatten(0, 1)
-        bare_XHW = frames_XHW if self.tiles is None else self.tiles.lift(frames_XHW)
-        known_BM = self.presence.recall(self.pieces.free(bare_XHW).unflatten(0, past_BTHW.shape[:2]))
-        return torch.cat([known_BM, unknown_BM[:, MEMORY:]], 1)
+        bare_XHW = self._bare(past_BTHW.flatten(0, 1))
+        if self.foresight is None or not self.foresees:
+            places_X2 = places(self.pieces.free(bare_XHW))
+        else:
+            places_X2 = self.foresight.spot(bare_XHW, self.pieces)
+        places_BT2 = places_X2.unflatten(0, past_BTHW.shape[:2])
+        known = [self.presence.recall(places_BT2)]
+        if self.foresight is not None:
+            known.append(self.foresight.recall(places_BT2))
+        known_BM = torch.cat(known, 1)
+        return torch.cat([known_BM, unknown_BM[:, known_BM.shape[1] :]], 1)
 
     def _taught_ahead(
         self, lesson: Lesson, past_BTHW: Tensor, actions_BM: Tensor
@@ -211,15 +307,17 @@ class PlayableWorld(nn.Module):
         """The present with its things where they go, and how wrong the mover was about it.
 
         They go where they are in the real next frame, so that all else is learned beside things in their
-        right places; where that is not clear, as the mover says. It learns from real pasts alone: in an own
-        one a thing would have to jump to where it should have been.
+        right places; where that is not clear, as the mover says, if there is one. It learns from real pasts
+        alone: in an own one a thing would have to jump to where it should have been.
         """
-        if self.mover is None:
+        if not self.world.config.model.things:
             return None, {}
         clean_BTHW = lesson.past_BTHW
         clean_BHW = clean_BTHW[:, -1]
         things = find_things(clean_BTHW, self.world.config.model.things)
         truth = true_arrival(things, clean_BTHW, lesson.next_BHW)
+        if self.mover is None:
+            return carry_on(clean_BHW, things, truth).over(past_BTHW, clean_BTHW), {}
         outlook = self.mover(clean_BTHW, things, actions_BM)
         arrival = truth.where(truth.moves_BG != UNCLEAR, self.mover.arrive(clean_BHW, things, outlook))
         ahead = carry_on(clean_BHW, things, arrival).over(past_BTHW, clean_BTHW)
@@ -300,9 +398,3 @@ class PlayableWorld(nn.Module):
             if name != "frame":
                 total = total + getattr(weights, name) * part
         return total
-
-
-def reward_indices(rewards: Tensor, values: Sequence[float]) -> Tensor:
-    """Index of the nearest of the game's reward ``values`` (ascending) for each reward."""
-    distance = (rewards[..., None] - torch.tensor(values, device=rewards.device)).abs()
-    return distance.argmin(-1)

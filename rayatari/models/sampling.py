@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from rayatari.models.decoder import Sight
 from rayatari.models.playable import PlayableWorld
-from rayatari.models.presence import MEMORY
+from rayatari.models.presence import Foretold
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,11 @@ def sample_step(
     before; without one it is what the past tells.
     """
     memory_BM = model.recall(past_BTHW) if memory_BM is None else memory_BM
-    sight = model.look(past_BTHW, actions_BM)
-    codes_BN = sample_codes(model, sight, actions_BM, temperature, noise)
     lots_B = draw_lots(temperature, noise)
-    return draw_step(model, sight, codes_BN, actions_BM, past_BTHW[:, -1], lots_B, memory_BM)
+    foretold = model.foretell(past_BTHW, actions_BM, memory_BM, lots_B)
+    sight = model.look(past_BTHW, actions_BM, foretold)
+    codes_BN = sample_codes(model, sight, actions_BM, temperature, noise)
+    return draw_step(model, sight, codes_BN, actions_BM, past_BTHW[:, -1], lots_B, memory_BM, foretold)
 
 
 def sample_codes(
@@ -106,9 +106,10 @@ def draw_lots(temperature: Temperature, noise: Noise) -> Tensor | None:
 
 def draw_step(
     model: PlayableWorld, sight: Sight, codes_BN: Tensor, actions_BM: Tensor, present_BHW: Tensor,
-    lots_B: Tensor | None = None, memory_BM: Tensor | None = None,
+    lots_B: Tensor | None = None, memory_BM: Tensor | None = None, foretold: Foretold | None = None,
 ) -> SampledStep:  # fmt: skip
-    """Frame and outcome of given codes and actions, after the present frame that ``sight`` ends with.
+    """Frame and outcome of given codes and actions, after the present frame that ``sight`` ends with, and of
+    what was foretold of them.
 
     With ``lots`` the end of the game and the lives are drawn by their probabilities. When a lost ball costs
     its life depends on how it flies on where no frame shows it, so that in no single step this is likely.
@@ -121,17 +122,12 @@ def draw_step(
     rewards_B, done_B = reward.argmax(-1), _outcome(done.flip(-1), lots_B) == 0
     keeps_lives = model.signs is not None and model.signs.tells_lives
     lives_B = _outcome(lives, lots_B if keeps_lives else None)
-    bare_BHW, tiles = model.strip(drawing.frame(), present_BHW)
+    bare_BHW, tiles = model.strip(drawing.frame(), present_BHW, foretold)
     memory_BM = model.recall(present_BHW[:, None]) if memory_BM is None else memory_BM
-    if model.presence is not None and model.pieces is not None:
-        if lots_B is None:
-            lots_B = torch.full_like(reward[:, 0], torch.nan)
-        turn = model.presence.decide(
-            bare_BHW, rewards_B, memory_BM[:, :MEMORY], actions_BM[:, -1], lots_B.to(bare_BHW.device),
-            partial(model.evidence, drawing, bare_BHW, tiles), model.pieces,
-        )  # fmt: skip
-        bare_BHW, rewards_B = turn.frames_BHW, turn.rewards_B
-        memory_BM = torch.cat([turn.memory_BM, memory_BM[:, MEMORY:]], 1)
+    if model.presence is not None:
+        lots_B = torch.full_like(reward[:, 0], torch.nan) if lots_B is None else lots_B.to(bare_BHW.device)
+        turn = model.turn(foretold, drawing, bare_BHW, tiles, rewards_B, memory_BM, actions_BM[:, -1], lots_B)
+        bare_BHW, rewards_B, memory_BM = turn.frames_BHW, turn.rewards_B, turn.memory_BM
         if model.signs is not None and keeps_lives and model.presence.tells_lives:
             lives_B = (model.signs.lives(present_BHW, lives_B) - turn.loses_B.long()).clamp(min=0)
             done_B = turn.loses_B & (lives_B == 0)

@@ -243,6 +243,12 @@ def carry_on(present_BHW: Tensor, things: Things, arrival: Arrival) -> Ahead:
     return Ahead(drawn_BX[:, :-1].view(B, H, W), _spread_out(inked_BX[:, :-1].view(B, H, W), RIM))
 
 
+def ahead_with(bare_BHW: Tensor, shown_BHW: Tensor) -> Ahead:
+    """What is known of the next frame where all that comes is what is ``shown`` in place of the ``bare``."""
+    inked_BHW = torch.where(shown_BHW != bare_BHW, shown_BHW + 1, torch.zeros_like(shown_BHW))
+    return Ahead(shown_BHW, _spread_out(inked_BHW, RIM))
+
+
 def _spread_out(values_BHW: Tensor, reach: int) -> Tensor:
     """The largest value within ``reach`` pixels of each, (B, H, W); pooling does it ten times slower."""
     for axis in (1, 2):

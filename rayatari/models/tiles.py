@@ -102,17 +102,26 @@ class Tiles(Measured):
         self._count(steps, kept, nothing)
         self._read()
 
-    def standing(self, frames_BHW: Tensor, before_BHW: Tensor) -> Standing:
+    def there(self, frames_BHW: Tensor) -> Tensor:
+        """Which tiles frames show, bool (B, N)."""
+        return self._shares(frames_BHW) >= 0.5
+
+    def standing(self, frames_BHW: Tensor, before_BHW: Tensor, goes_B: Tensor | None = None) -> Standing:
         """The tiles that are there after what the frames before showed.
 
-        Where they go one at a time, of several that would that of which least was drawn does.
+        Where they go one at a time, of several that would that of which least was drawn does; or that of
+        number ``goes``, int64, none where that is -1.
         """
-        shown_BN, were_BN = self._shares(frames_BHW), self._shares(before_BHW) >= 0.5
+        shown_BN, were_BN = self._shares(frames_BHW), self.there(before_BHW)
         now_BN = shown_BN >= 0.5
         together_B = (now_BN & ~were_BN).sum(1) >= TOGETHER * len(self.colours_N)
         there_BN = now_BN & (were_BN | together_B[:, None])
         gone_BN = were_BN & ~there_BN
-        if self.go_singly:
+        if goes_B is not None:
+            number_N = torch.arange(were_BN.shape[1], device=were_BN.device)
+            gone_BN = were_BN & (number_N == goes_B[:, None])
+            there_BN = (were_BN & ~gone_BN) | (now_BN & together_B[:, None])
+        elif self.go_singly:
             least_BN = F.one_hot(shown_BN.masked_fill(~gone_BN, 2.0).argmin(1), shown_BN.shape[1]) > 0
             there_BN = there_BN | (gone_BN & ~least_BN)
             gone_BN = gone_BN & least_BN
@@ -162,6 +171,11 @@ class Tiles(Measured):
         shown_BNX = flat_BX.gather(1, places_BX).view(flat_BX.shape[0], N, X)
         painted_BNX = torch.where(chosen_BN[..., None], colours_N[:, None], shown_BNX)
         return flat_BX.scatter(1, places_BX, painted_BNX.flatten(1)).view_as(frames_BHW)
+
+    @property
+    def boxes(self) -> Tensor:
+        """First and last + 1 row, first and last + 1 column of those that there are, int64."""
+        return self.facts_N5[: len(self.colours_N), :4]
 
     def _read(self) -> None:
         facts = [each for each in self.facts_N5.tolist() if each[1]]

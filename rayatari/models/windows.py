@@ -1,5 +1,6 @@
 """What models learn from, as tensors on the device that learns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -73,3 +74,9 @@ def lesson_at(windows: Windows, past_BTHW: Tensor, at_B: Tensor, own_B: Tensor) 
         lives_B=windows.lives_BT[rows_B, at_B + 1],
         own_B=own_B,
     )
+
+
+def reward_indices(rewards: Tensor, values: Sequence[float]) -> Tensor:
+    """Index of the nearest of the game's reward ``values`` (ascending) for each reward."""
+    distance = (rewards[..., None] - torch.tensor(values, device=rewards.device)).abs()
+    return distance.argmin(-1)

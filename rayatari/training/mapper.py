@@ -22,6 +22,7 @@ from rayatari.models.sampling import sample_step
 from rayatari.models.windows import Windows
 from rayatari.paths import stage_dir
 from rayatari.training.flight import longest_unroll
+from rayatari.training.foresight import foresight_weights, train_foresight
 from rayatari.training.pictures import prediction_sheet
 from rayatari.training.stage import (
     CHUNKS_FOR_PRESENCE,
@@ -105,6 +106,8 @@ class MapperTask(StageTask):
             model.signs.measure(self.recorded_play, nothing)
         if model.mover is not None and (found := mover_weights(self.config)):
             model.mover.load_state_dict(found)
+        if model.foresight is not None and (found := foresight_weights(self.config)):
+            model.foresight.load_state_dict(found)
         attach_perception(world, self.config)
         return model
 
@@ -122,10 +125,18 @@ class MapperTask(StageTask):
 
     @cached_property
     def _begun(self) -> dict[str, Tensor]:
-        """Weights of the neural game that training begins from."""
-        return begun_weights(
+        """Weights of the neural game that training begins from; of one with a mover not those, where there is
+        foresight in its place.
+        """
+        weights = begun_weights(
             self.config.mapper.start_from, self.info.game, GameModel.describe(self.config, self.info)
         )
+        foresees = bool(self.config.world.model.foresight)
+        return {name: w for name, w in weights.items() if not (foresees and name.startswith("mover."))}
+
+    def begins_with(self, part: str) -> bool:
+        """Whether the neural game that training begins from has this part."""
+        return bool(self.config.mapper.start_from) and any(name.startswith(part) for name in self._begun)
 
     def longest_unroll(self, progress: float) -> int:
         """Steps that a window may be under way: 1 until unrolls begin, then growing."""
@@ -174,9 +185,12 @@ def run(config: Config) -> None:
         return
     check_world(config.world)
     info = matching_info(config)
-    if config.world.model.things and config.mapper.things.steps:
-        train_mover(ThingsTask(config, info, dataset_path(config)))
     task = MapperTask(config, info, dataset_path(config))
+    if config.world.model.foresight:
+        if not task.begins_with("foresight."):
+            train_foresight(task, task.build())
+    elif config.world.model.things and config.mapper.things.steps:
+        train_mover(ThingsTask(config, info, dataset_path(config)))
     state = run_backend(task, folder)
     model = GameModel.describe(config, info)
     start = config.mapper.start_from

@@ -27,8 +27,7 @@ from rayatari.models.latent_action import LatentActionModel, make_codec
 from rayatari.models.measured import RecordedPlay
 from rayatari.models.moves import frequent_moves
 from rayatari.models.perceptual import Perception
-from rayatari.models.playable import reward_indices
-from rayatari.models.windows import Windows
+from rayatari.models.windows import Windows, reward_indices
 from rayatari.paths import stage_dir
 from rayatari.training.feed import heldout_windows
 from rayatari.training.task import Task
@@ -97,9 +96,9 @@ class StageTask:
                 break
         return torch.cat(found)
 
-    def recorded_play(self) -> Iterator[RecordedPlay]:
+    def recorded_play(self, split: str = "train") -> Iterator[RecordedPlay]:
         """All recorded play in order, chunk by chunk."""
-        for chunk in read_chunks(self.dataset, "train"):
+        for chunk in read_chunks(self.dataset, split):
             rewards_T = reward_indices(torch.tensor(chunk.rewards), self.info.reward_values)
             yield RecordedPlay(
                 self.codec.encode(chunk.frames),
@@ -108,6 +107,9 @@ class StageTask:
                 torch.from_numpy(chunk.actions.astype(np.int64)),
                 begins=chunk.start_step == chunk.context,
                 ends=bool(chunk.terminated[-1]),
+                game=chunk.episode,
+                first=chunk.start_step - chunk.context,
+                repeated=chunk.context,
             )
 
     def to_windows(self, batch: WindowBatch, device: torch.device) -> Windows:
@@ -167,6 +169,8 @@ def check_world(world: WorldConfig) -> None:
         raise UserError(f"world.model.moves={sizes.moves} must not be negative")
     if sizes.flow and not sizes.moves:
         raise UserError("world.model.flow tells of moves: set world.model.moves to a number, such as 128")
+    if sizes.foresight < 0:
+        raise UserError(f"world.model.foresight={sizes.foresight} must not be negative: 0 is none")
     if sizes.things < 0:
         raise UserError(f"world.model.things={sizes.things} must not be negative")
     if sizes.flying < 0:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from worlds import MAPPER, lesson, moving_square, small_playable
 
-from rayatari.models.playable import reward_indices
 from rayatari.models.sampling import draw_lots, draw_step, sample_codes, sample_step
+from rayatari.models.windows import reward_indices
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -14,7 +14,8 @@ from rayatari.errors import UserError
 from rayatari.models.measured import RecordedPlay
 from rayatari.models.neural_game import LooseGame
 from rayatari.models.pieces import Pieces
-from rayatari.models.presence import MEMORY, REST, Presence, Turn
+from rayatari.models.presence import MEMORY, Presence, Turn
+from rayatari.models.presence_counts import REST, places
 from rayatari.models.sampling import sample_step
 from rayatari.serve.session import Session
 from rayatari.serve.snapshot import load_session, save_session
@@ -185,10 +186,13 @@ def test_a_ball_that_leaves_costs_one_life_and_the_next_comes_after_it(pieces: P
 
 def test_what_is_remembered_of_frames_alone(pieces: Pieces) -> None:
     past = torch.stack([screen((20, 20)), screen((20, 26)), screen(), screen()])
-    free = pieces.free(torch.stack([*past, *[screen()] * 4])).unflatten(0, (2, 4))
-    assert known(pieces).recall(free).tolist() == [[2, 20, 26, -1, -1, 0], [4, *UNKNOWN]]
+    free = pieces.free(torch.stack([*past, *[screen()] * 4]))
+    assert known(pieces).recall(places(free).unflatten(0, (2, 4))).tolist() == [
+        [2, 20, 26, -1, -1, 0],
+        [4, *UNKNOWN],
+    ]
     came = torch.stack([screen(), *past[:2], screen()])
-    assert known(pieces).recall(pieces.free(came)[None]).tolist() == [[1, 20, 26, -1, -1, 0]]
+    assert known(pieces).recall(places(pieces.free(came))[None]).tolist() == [[1, 20, 26, -1, -1, 0]]
 
 
 def test_saved_presence_is_the_one_counted_and_without_any_nothing_is_decided(pieces: Pieces) -> None:
